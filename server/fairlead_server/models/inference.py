@@ -1,0 +1,34 @@
+"""One inference as the doors hand it to the service, and back: no protocol, no model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from fairlead_server.tensors.array import Tensor
+
+
+@dataclasses.dataclass(slots=True)
+class RequestedOutput:
+    name: str
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(slots=True)
+class InferRequest:
+    """What a protocol decoded. `outputs` empty means all. `id` is given back as it came ("" for none)."""
+
+    inputs: list[Tensor]
+    outputs: list[RequestedOutput] = dataclasses.field(default_factory=list)
+    id: str = ""
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(slots=True)
+class InferResponse:
+    model: str
+    version: str
+    id: str
+    outputs: list[Tensor]
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)

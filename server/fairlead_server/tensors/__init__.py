@@ -1,0 +1,1 @@
+"""Named, typed, shaped arrays: what requests carry in and answers carry out."""
