@@ -177,7 +177,7 @@ def test_a_killed_worker_costs_only_what_was_in_its_hands(
 def test_the_operator_killed_at_any_time_ends_the_same(
     folder: Path, registry: Registry, catalog: Path, pool: list[Replica], tmp_path: Path
 ) -> None:
-    """SIGKILL of the operator before, in the middle of and after a promotion: started again, it comes to the same end."""
+    """SIGKILL of the operator before, in the middle of and after a promotion: the same end."""
     part = start_operator(folder, registry.uri, catalog, pool)
     try:
         story = Story(registry, pool, "orphaned", "linear-5", "linear-6", "linear-7")

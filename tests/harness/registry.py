@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from mlflow_server import MlflowServer
-
 from harness.parts import HERE
+from mlflow_server import MlflowServer
 
 
 @dataclasses.dataclass
