@@ -1,0 +1,59 @@
+"""The refusals that all codecs share, so that one fault reads the same over every protocol.
+
+Every function either returns the checked value or raises ServingError with a sentence that names
+the tensor. This module must not know any encoding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from fairlead_server.errors import Kind, ServingError
+from fairlead_server.tensors.datatypes import DATATYPES, SIZES
+
+MAX_RANK = 32
+_LONGEST_QUOTE = 120  # characters of a client's own text that an error repeats
+_FEATURES = {
+    "shared_memory_region": "shared memory is not supported: send the data in the request",
+    "classification": "the classification extension is not supported: ask for the plain output",
+    "sequence_id": "sequences are not supported: leave sequence_id out",
+}
+
+
+def quote(text: str) -> str:
+    """A client's text, short enough for an error message."""
+    return repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "...")
+
+
+def invalid(message: str) -> NoReturn:
+    raise ServingError(Kind.INVALID, message)
+
+
+def check_datatype(name: str, datatype: str) -> str:
+    if datatype in SIZES:
+        return datatype
+    if datatype == "BF16":
+        raise ServingError(Kind.UNSUPPORTED, f"input {quote(name)} is BF16, which is not supported: send FP32")
+    return invalid(f"input {quote(name)} has the unknown datatype {quote(datatype)}: use one of {', '.join(DATATYPES)}")
+
+
+def check_shape(name: str, shape: Sequence[int]) -> tuple[tuple[int, ...], int]:
+    """The shape, and how many elements it asks for."""
+    if len(shape) > MAX_RANK:
+        invalid(f"input {quote(name)} has {len(shape)} dimensions: at most {MAX_RANK} are allowed")
+    if any(not 0 <= size < 2**63 for size in shape):
+        invalid(f"input {quote(name)} has a dimension that is negative or too large in its shape {list(shape)[:8]}")
+    return tuple(shape), math.prod(shape)
+
+
+def check_features(what: str, parameters: Mapping[str, Any]) -> None:
+    """Refuses extensions that would change the answer if they were passed over in silence."""
+    for name, advice in _FEATURES.items():
+        if parameters.get(name):
+            raise ServingError(Kind.UNSUPPORTED, f"{what}: {advice}")
+
+
+def wrong_count(name: str, shape: Sequence[int], expected: int, found: int) -> NoReturn:
+    invalid(f"input {quote(name)} has {found} elements; its shape {list(shape)} asks for {expected}")

@@ -1,0 +1,183 @@
+"""The JSON form of tensors in the Open Inference Protocol.
+
+Numbers are checked for kind and range against the datatype, never cast: 1.5, 300 and true are no
+UINT8. Integers are exact to 64 bits. Floats are written as the shortest decimal of the equal
+64-bit number, so they parse back to the same bits. NaN and the infinities are the strings "NaN",
+"Infinity" and "-Infinity" in both directions, since JSON has no numbers for them.
+Source: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+This module must not know HTTP, nor where binary tensors lie.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fairlead_server.protocols.faults import check_datatype, check_shape, invalid, quote, wrong_count
+from fairlead_server.protocols.raw import Array, Buffer, fold, strings_array
+from fairlead_server.tensors.array import NUMPY, Tensor
+
+SPECIALS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_OPENING, _SPACES = ord("["), b" \t\r\n"
+
+
+class InputDocument(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: dict[str, Any] | None = None
+    data: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def has_data(self) -> bool:
+        raw = memoryview(self.data)
+        return len(raw) > 0 and bytes(raw[:4]) != b"null"
+
+
+class OutputDocument(msgspec.Struct):
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class RequestDocument(msgspec.Struct):
+    inputs: list[InputDocument]
+    outputs: list[OutputDocument] | None = None
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+_REQUEST = msgspec.json.Decoder(RequestDocument)
+
+
+def parse(text: Buffer) -> RequestDocument:
+    """The document with every tensor's data still unparsed."""
+    try:
+        return _REQUEST.decode(text)
+    except msgspec.ValidationError as error:
+        return invalid(f"the request is not an inference request: {error}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return invalid(
+            f'the request body is not JSON: {error} (NaN and infinities are the strings "NaN", "Infinity", "-Infinity")'
+        )
+
+
+def decode_input(document: InputDocument) -> Tensor:
+    """The tensor of an input whose data is in the JSON, flat or nested as its shape says."""
+    name, datatype = document.name, check_datatype(document.name, document.datatype)
+    shape, expected = check_shape(name, document.shape)
+    if not document.has_data:
+        invalid(f"input {quote(name)} has no data")
+    raw = memoryview(document.data)
+    depth = _depth(name, raw, shape)
+    array = _array(name, datatype, _values(name, datatype, depth, raw))
+    if depth == 1:
+        if array.size != expected:
+            wrong_count(name, shape, expected, array.size)
+    elif array.shape != shape[:depth]:
+        invalid(f"input {quote(name)} has data of shape {list(array.shape)}; its shape says {list(shape)}")
+    return Tensor(name, datatype, fold(name, shape, array))
+
+
+def encode_output(tensor: Tensor) -> list[Any]:
+    """The flat elements, as JSON can hold them."""
+    flat = tensor.array.reshape(-1)
+    if tensor.datatype == "BYTES":
+        return [element.decode("utf-8") if isinstance(element, bytes) else str(element) for element in flat.tolist()]
+    elements: list[Any] = flat.tolist()
+    if flat.dtype.kind == "f" and not np.isfinite(flat).all():
+        return [element if math.isfinite(element) else _special(element) for element in elements]
+    return elements
+
+
+def _special(number: float) -> str:
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _depth(name: str, raw: memoryview, shape: tuple[int, ...]) -> int:
+    """How deep the data is nested: 1 (flat), or as deep as the shape (up to its first 0)."""
+    nested = shape.index(0) + 1 if 0 in shape else len(shape)
+    depth = 0
+    for byte in raw:
+        if byte == _OPENING:
+            depth += 1
+        elif byte not in _SPACES:
+            break
+        if depth > nested + 1:
+            break
+    if depth == 0:
+        invalid(f"the data of input {quote(name)} must be an array")
+    if depth not in (1, nested):
+        invalid(f"the data of input {quote(name)} must be flat, or nested as its shape {list(shape)} says")
+    return depth
+
+
+@functools.lru_cache(maxsize=512)
+def _decoder(element: Any, depth: int) -> msgspec.json.Decoder[Any]:
+    wanted: Any = element
+    for _ in range(depth):
+        wanted = list.__class_getitem__(wanted)
+    return msgspec.json.Decoder(wanted)
+
+
+def _element(datatype: str) -> Any:
+    if datatype == "BYTES":
+        return str
+    if datatype == "BOOL":
+        return bool
+    return float if datatype.startswith("FP") else int
+
+
+def _values(name: str, datatype: str, depth: int, raw: memoryview) -> list[Any]:
+    element = _element(datatype)
+    try:
+        return _decoder(element, depth).decode(raw)  # type: ignore[no-any-return]
+    except msgspec.ValidationError as error:
+        if element is not float or b'"' not in bytes(raw):
+            return invalid(f"the data of input {quote(name)} does not fit {datatype}: {error}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return invalid(f"the data of input {quote(name)} is not JSON: {error}")
+    try:
+        return _named(name, datatype, _decoder(float | str, depth).decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return invalid(f"the data of input {quote(name)} does not fit {datatype}: {error}")
+
+
+def _named(name: str, datatype: str, values: list[Any]) -> list[Any]:
+    """The values with the three named numbers in place of their names."""
+    out: list[Any] = []
+    for value in values:
+        if isinstance(value, list):
+            out.append(_named(name, datatype, value))
+        elif isinstance(value, str):
+            if value not in SPECIALS:
+                invalid(f"the data of input {quote(name)} does not fit {datatype}: {quote(value)} is no number")
+            out.append(SPECIALS[value])
+        else:
+            out.append(value)
+    return out
+
+
+def _array(name: str, datatype: str, values: list[Any]) -> Array:
+    if datatype == "BYTES" and (not values or isinstance(values[0], str)):
+        return strings_array(values)
+    try:
+        if datatype in ("FP16", "FP32"):
+            return narrow(name, datatype, np.array(values, dtype=np.float64))
+        return np.array(values, dtype=NUMPY[datatype])
+    except OverflowError:
+        return invalid(f"the data of input {quote(name)} has a number beyond the range of {datatype}")
+    except ValueError:  # rows of different lengths
+        return invalid(f"the data of input {quote(name)} is nested unevenly")
+
+
+def narrow(name: str, datatype: str, wide: Array) -> Array:
+    """Rounded to the datatype; a finite number that would become infinite is refused."""
+    with np.errstate(over="ignore", under="ignore"):
+        array: Array = wide.astype(NUMPY[datatype])
+    if np.isinf(array).sum() != np.isinf(wide).sum():
+        invalid(f"the data of input {quote(name)} has a number beyond the range of {datatype}")
+    return array
