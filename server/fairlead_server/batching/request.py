@@ -1,0 +1,43 @@
+"""One request as it waits, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclasses.dataclass(slots=True)
+class BatchAnswer:
+    """`outputs` may be views of a batch's outputs; nobody writes them again. Microseconds: `queue_us` from arrival
+    to the start of the run (the failed run of a batch included), `compute_us` of the run. `rows` ran together."""
+
+    outputs: dict[str, Array]
+    queue_us: float
+    compute_us: float
+    rows: int
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Request:
+    """`rows` counts at least 1, so that empty requests take a place too. `key` is equal for requests that may
+    share a run. `part` marks a chunk of a larger request, which is counted as one."""
+
+    inputs: Mapping[str, Array]
+    rows: int
+    outputs: tuple[str, ...]
+    key: Hashable
+    deadline: float | None
+    arrived: float
+    alone: bool
+    future: asyncio.Future[BatchAnswer]
+    part: bool = False
+
+    @property
+    def gone(self) -> bool:
+        return self.future.done()
