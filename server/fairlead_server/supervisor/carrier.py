@@ -1,0 +1,151 @@
+"""How a catalog document reaches the replica, and which one counts.
+
+    a file that is watched --+
+    PUT on the control API --+--> parse (a thread) --> judge --> store (fsync) --> taken
+    a folder that is scanned-+
+
+The newest generation wins, whichever way it came; the stored one counts after a restart. What a PUT is answered
+with, a file is told in the log and in the status. Nothing here knows processes or workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fairlead_server import log
+from fairlead_server.errors import Kind, ServingError
+from fairlead_server.models.catalog import Catalog
+from fairlead_server.models.parsing import CatalogFault, Parsed, parse
+from fairlead_server.supervisor.files import write_durably
+
+Fingerprint = tuple[int, int, int, int]
+FRESH_S = 2.0  # a file changed so recently may change again within its timestamp's grain
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    data: bytes
+    parsed: Parsed
+
+
+def judge(stored: Document | None, new: Document, takeover: bool) -> bool:
+    """Whether to take `new` (False: it is the stored one). Raises CONFLICT."""
+    if stored is None:
+        return True
+    old, catalog = stored.parsed.catalog, new.parsed.catalog
+    if new.data == stored.data:
+        return False
+    if catalog.owner != old.owner and old.owner and not takeover:
+        raise ServingError(Kind.CONFLICT, _owned(old, catalog))
+    if catalog.generation < old.generation:
+        raise ServingError(
+            Kind.CONFLICT, f"generation {catalog.generation} is older than {old.generation}, which is stored here"
+        )
+    if catalog.generation == old.generation:
+        raise ServingError(
+            Kind.CONFLICT, f"generation {old.generation} is stored here with other bytes: write the next generation"
+        )
+    return True
+
+
+def _owned(old: Catalog, new: Catalog) -> str:
+    return (
+        f"the catalog here belongs to {old.owner!r}, and this one to {new.owner!r}: "
+        "stop the other operator and PUT with ?takeover=true"
+    )
+
+
+class Carrier:
+    """`prepare` gives what has to be on disk before a document is (file name, bytes); `taken` gets the new one."""
+
+    def __init__(
+        self, folder: Path, prepare: Callable[[Parsed], tuple[str, bytes]], taken: Callable[[Parsed], None]
+    ) -> None:
+        self._folder = folder
+        self._prepare = prepare
+        self._taken = taken
+        self._turn = asyncio.Lock()
+        self.stored: Document | None = None
+        self.fault = ""  # of the watched file or folder
+
+    @property
+    def path(self) -> Path:
+        return self._folder / "catalog"
+
+    async def recall(self) -> None:
+        """Start from the stored document, if there is one."""
+        try:
+            data = await asyncio.to_thread(self.path.read_bytes)
+            document = await asyncio.to_thread(read, data, True)
+        except FileNotFoundError:
+            return
+        except (OSError, ServingError) as fault:
+            log.error("stored_catalog_unusable", path=str(self.path), reason=str(fault))
+            return
+        self.stored = document
+        self._taken(document.parsed)
+
+    async def offer(self, data: bytes, *, yaml: bool = False, takeover: bool = False) -> int:
+        """The generation that is stored now. Raises INVALID or CONFLICT."""
+        async with self._turn:
+            if self.stored is not None and data == self.stored.data:
+                return self.stored.parsed.catalog.generation
+            document = await asyncio.to_thread(read, data, yaml)
+            if judge(self.stored, document, takeover):
+                name, beside = self._prepare(document.parsed)
+                await asyncio.to_thread(self._store, document.data, name, beside)
+                self.stored = document
+                self._taken(document.parsed)
+            return document.parsed.catalog.generation
+
+    def _store(self, data: bytes, name: str, beside: bytes) -> None:
+        write_durably(self._folder / name, beside)
+        write_durably(self.path, data)
+
+    async def watch_file(self, path: Path, poll_s: float) -> None:
+        """For ever. A file that is not there yet, or gone, changes nothing."""
+        seen: Fingerprint | None = None
+        last = b""
+        while True:
+            now, data = await asyncio.to_thread(look, path, seen, time.time())
+            seen = now
+            if data is not None and data != last:
+                last = data
+                await self.offer_from("catalog_file", str(path), data)
+            elif now is None:
+                self.fault = f"{path} is not there"
+            await asyncio.sleep(poll_s)
+
+    async def offer_from(self, event: str, where: str, data: bytes) -> None:
+        """As a PUT, but the answer goes to the log and the status."""
+        try:
+            generation = await self.offer(data, yaml=True)
+        except ServingError as refused:
+            self.fault = f"{where}: {refused.message}"
+            log.warning(f"{event}_refused", path=where, reason=refused.message)
+        else:
+            self.fault = ""
+            log.info(f"{event}_taken", path=where, generation=generation)
+
+
+def read(data: bytes, yaml: bool) -> Document:
+    try:
+        return Document(data, parse(data, yaml=yaml))
+    except CatalogFault as fault:
+        raise ServingError(Kind.INVALID, str(fault)) from None
+
+
+def look(path: Path, seen: Fingerprint | None, now: float) -> tuple[Fingerprint | None, bytes | None]:
+    """The file's fingerprint, and its bytes where it differs from `seen`. Links are followed, so the swap by
+    which a ConfigMap's mount is updated is another inode."""
+    try:
+        stat = path.stat()
+        mark = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        settled = now - stat.st_mtime > FRESH_S
+        return (mark, None) if mark == seen and settled else (mark, path.read_bytes())
+    except OSError:
+        return None, None

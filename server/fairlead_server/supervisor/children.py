@@ -1,0 +1,133 @@
+"""A child process of the replica: started by exec, heard over its link, and never left behind.
+
+A child leads a session of its own and ends when its link ends (and by PR_SET_PDEATHSIG, which fires with the
+*thread* that started it: so children are started on the loop's own thread, which lives as long as the supervisor).
+What ended a child matters: only a signal that the supervisor did not send counts against a version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fairlead_server.link import Link, LinkEnded
+from fairlead_server.settings import ReplicaSettings
+
+COMMAND = (sys.executable, "-m", "fairlead_server")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a child ended. `ours`: the supervisor killed it."""
+
+    status: int  # as subprocess tells it: below 0 by that signal
+    ours: bool
+
+    @property
+    def by_signal(self) -> bool:
+        """By a signal that the supervisor did not send."""
+        return self.status < 0 and not self.ours
+
+    def __str__(self) -> str:
+        if self.status >= 0:
+            return f"it ended with status {self.status}"
+        with contextlib.suppress(ValueError):
+            return f"it was killed by {signal.Signals(-self.status).name}"
+        return f"it was killed by signal {-self.status}"
+
+
+class Child:
+    """One process and its link. `start` it on the loop's thread."""
+
+    def __init__(self, role: str, process: subprocess.Popen[bytes], link: Link[Any]) -> None:
+        self.role = role
+        self.pid = process.pid
+        self.started = time.monotonic()
+        self._process = process
+        self._link = link
+        self._killed = False
+
+    @classmethod
+    async def start(
+        cls, role: str, launch: Launch, wanted: Any, arguments: Sequence[str] = (), fds: Sequence[int] = ()
+    ) -> Child:
+        ours, theirs = socket.socketpair()
+        command = [*launch.command, role, "--link-fd", str(theirs.fileno()), "--settings", launch.settings_json()]
+        command += ["--boot", launch.boot, *arguments]
+        try:
+            # stdout is where `serve` prints its addresses; what a child prints goes with the logs
+            process = subprocess.Popen(  # noqa: ASYNC220 - vfork and exec; it must be this thread
+                command, pass_fds=[theirs.fileno(), *fds], start_new_session=True, stdin=subprocess.DEVNULL, stdout=2
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return cls(role, process, await Link.over(ours, wanted))
+
+    def send(self, message: msgspec.Struct) -> None:
+        """To a child that is gone or does not read: nothing happens, and its end is told by `receive`."""
+        with contextlib.suppress(LinkEnded):
+            self._link.send(message)
+
+    async def receive(self) -> Any:
+        """The next message, or None at the end."""
+        return await self._link.receive()
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._killed = True
+            self._process.kill()
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    async def ending(self, limit_s: float) -> Ending:
+        """To be asked when the link has ended. What still runs after `limit_s` is killed."""
+        self._link.close()
+        until = time.monotonic() + limit_s
+        while self._process.poll() is None:
+            if time.monotonic() >= until:
+                self.kill()
+                until += limit_s
+            await asyncio.sleep(0.01)
+        return Ending(self._process.returncode, self._killed)
+
+    def memory_bytes(self) -> int:
+        return memory_bytes(self.pid)
+
+
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """What every child of this replica is started with."""
+
+    settings: ReplicaSettings
+    boot: str
+    command: tuple[str, ...] = COMMAND
+
+    def settings_json(self) -> str:
+        return msgspec.json.encode(self.settings).decode()
+
+
+def memory_bytes(pid: int | str) -> int:
+    """Memory that only this process's end would free: anonymous and shared-memory pages, not mapped files."""
+    total = 0
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(("RssAnon:", "RssShmem:")):
+                total += int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return 0
+    return total

@@ -1,0 +1,146 @@
+"""What a replica must not forget: proofs of versions, deaths in their name, and what is condemned.
+
+One JSON line a record, fsynced before it is acted upon, beside the model cache; so it outlives supervisor and
+container. A kill at any moment leaves whole lines and at most one torn one at the end, which is cut off.
+Condemned is what killed its trial twice or its worker three times (rule 12); a version with other settings or
+bytes is another uid, and so tried anew.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+import msgspec
+
+from fairlead_server.models.profile import Profile
+from fairlead_server.models.signature import Signature
+from fairlead_server.supervisor.files import sync_folder, write_durably
+
+TRIAL_DEATHS = 2
+WORKER_DEATHS = 3
+MOST_LINES = 2000  # beyond it the file is written anew at the next start
+MOST_PROOFS = 10_000  # the newest are kept
+
+
+class Proof(msgspec.Struct, frozen=True, tag="proof"):
+    """`uid` passed its trial, with this result, in this version of the runtime."""
+
+    uid: str
+    runtime: str
+    signature: Signature
+    profile: Profile
+
+
+class Death(msgspec.Struct, frozen=True, tag="death"):
+    """A process died by a signal while it tried (`where` is "trial") or ran ("worker") `uid`."""
+
+    uid: str
+    where: str
+    cause: str
+
+
+class Condemned(msgspec.Struct, frozen=True, tag="condemned"):
+    uid: str
+    reason: str
+
+
+Record = Proof | Death | Condemned
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+class Journal:
+    """Reads at `open`; `write` blocks on the disk, so call it off the loop where that matters."""
+
+    def __init__(self, path: Path, runtime: str) -> None:
+        self._path = path
+        self._runtime = runtime
+        self._proofs: dict[str, Proof] = {}
+        self._deaths: dict[tuple[str, str], list[Death]] = {}
+        self._condemned: dict[str, str] = {}
+        self.broken_lines = 0
+
+    @classmethod
+    def open(cls, path: Path, runtime: str = "") -> Journal:
+        journal = cls(path, runtime or runtime_version())
+        lines = journal._read()
+        if lines > MOST_LINES or journal.broken_lines:
+            journal._compact()
+        return journal
+
+    def proof(self, uid: str) -> Proof | None:
+        found = self._proofs.get(uid)
+        return found if found is not None and found.runtime == self._runtime else None
+
+    def condemned(self, uid: str) -> str:
+        """Why, or ""."""
+        return self._condemned.get(uid, "")
+
+    def prove(self, uid: str, signature: Signature, profile: Profile) -> None:
+        self.write([Proof(uid, self._runtime, signature, profile)])
+
+    def died(self, uid: str, where: str, cause: str) -> str:
+        """Count a death. Why `uid` is condemned now, or ""."""
+        records: list[Record] = [Death(uid, where, cause)]
+        deaths = len(self._deaths.get((uid, where), ())) + 1
+        if deaths >= (TRIAL_DEATHS if where == "trial" else WORKER_DEATHS) and not self.condemned(uid):
+            records.append(Condemned(uid, f"it killed its {where} {deaths} times, last: {cause}"))
+        self.write(records)
+        return self.condemned(uid)
+
+    def write(self, records: list[Record]) -> None:
+        data = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+        fresh = not self._path.exists()
+        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if fresh:
+            sync_folder(self._path.parent)
+        for record in records:
+            self._take(record)
+
+    def _take(self, record: Record) -> None:
+        if isinstance(record, Proof):
+            self._proofs.pop(record.uid, None)
+            self._proofs[record.uid] = record
+        elif isinstance(record, Death):
+            self._deaths.setdefault((record.uid, record.where), []).append(record)
+        else:
+            self._condemned.setdefault(record.uid, record.reason)
+
+    def _read(self) -> int:
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return 0
+        whole, _, torn = data.rpartition(b"\n")
+        if torn:  # never acted upon: the write was not finished
+            os.truncate(self._path, len(data) - len(torn))
+        lines = whole.split(b"\n") if whole else []
+        for line in lines:
+            try:
+                self._take(_decoder.decode(line))
+            except (msgspec.DecodeError, msgspec.ValidationError):
+                self.broken_lines += 1
+        return len(lines)
+
+    def _compact(self) -> None:
+        self._proofs = dict(list(self._proofs.items())[-MOST_PROOFS:])
+        records: list[Record] = [*self._proofs.values()]
+        records += [death for deaths in self._deaths.values() for death in deaths[-WORKER_DEATHS:]]
+        records += [Condemned(uid, reason) for uid, reason in self._condemned.items()]
+        write_durably(self._path, b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+
+
+def runtime_version() -> str:
+    """Of ONNX Runtime, without importing it: another version is another measurement."""
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            return f"{name} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ""
