@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DEEPEST = 64  # levels of nesting
 
 
-class YamlFault(Exception):  # noqa: N818 - like CatalogFault
+class YamlFault(Exception):
     """The text is no YAML that is taken here; says the line."""
 
 

@@ -24,7 +24,7 @@ from fairlead_server.models.catalog import API_VERSION, FEATURES, Catalog, Match
 from fairlead_server.models.settings import VersionSettings
 
 
-class CatalogFault(Exception):  # noqa: N818 - the word of the design
+class CatalogFault(Exception):
     """`path` is the place in the document, `$.models["churn"].route` say; `message` what is wrong there."""
 
     def __init__(self, path: str, message: str) -> None:

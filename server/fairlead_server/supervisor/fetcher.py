@@ -4,8 +4,9 @@
            -> else downloaded, a few at a time                          -> Fetched | FetchFailed
     Forget -> versions that nothing names are evicted
 
-It runs at low priority for processor and disk: loading beside the traffic must not be felt. It holds no state
-that its successor needs: killed at any moment, it leaves a locked-by-nobody temporary folder, which the next one removes.
+It runs at low priority for processor and disk: loading beside the traffic must not be felt. It holds no
+state that its successor needs: killed at any moment, it leaves a temporary folder that nobody locks, and the next
+one removes it.
 It stands here and not in `store` because the store knows neither link nor settings.
 """
 
@@ -28,14 +29,14 @@ from fairlead_server.settings import ReplicaSettings
 from fairlead_server.store.cache import Cache, Stored
 from fairlead_server.store.defaults import defaults
 from fairlead_server.store.failure import FetchFailure
-from fairlead_server.store.fetch import fetch, look
+from fairlead_server.store.fetch import fetch
 from fairlead_server.store.limits import Limits
 
 DOWNLOADS = 4  # at a time
 WAITING = 10_000  # fetches that may wait; beyond it they are sent back
 GRACE_S = 300.0  # a version named or handed out so lately is not evicted: its name may be on the way
 _IOPRIO = {"x86_64": 251, "aarch64": 30}  # the system call's number
-_IDLE = 3 << 13  # the disk only when nobody else wants it
+_LAST = 2 << 13 | 7  # of the ordinary class; the idle class might never get the disk
 
 
 def run_fetcher(settings: ReplicaSettings, link_fd: int, limits: Limits | None = None) -> None:
@@ -45,8 +46,7 @@ def run_fetcher(settings: ReplicaSettings, link_fd: int, limits: Limits | None =
     removed = cache.clean()
     if removed:
         log.info("cache_cleaned", folders=removed)
-    with socket.socket(fileno=link_fd) as sock:
-        asyncio.run(_serve(sock, Desk(cache, limits or Limits(), settings.cache_bytes)))
+    asyncio.run(_serve(socket.socket(fileno=link_fd), Desk(cache, limits or Limits(), settings.cache_bytes)))
     os._exit(0)
 
 
@@ -95,7 +95,7 @@ class Desk:
         await asyncio.get_running_loop().run_in_executor(self._looking, self._evict, self._cache_bytes)
 
     def _look(self, message: Fetch) -> Stored | None:
-        return look(self._cache, message.digest) if message.digest else None
+        return self._cache.look(message.digest) if message.digest else None
 
     def _fetch(self, message: Fetch) -> Stored:
         return fetch(self._cache, message.source, message.digest, self._limits, lambda: self._evict(0) > 0)
@@ -127,4 +127,4 @@ def _be_modest() -> None:
         os.nice(10)
     call = _IOPRIO.get(platform.machine())
     if call is not None:
-        ctypes.CDLL(None, use_errno=True).syscall(call, 1, 0, _IDLE)
+        ctypes.CDLL(None, use_errno=True).syscall(call, 1, 0, _LAST)

@@ -1,0 +1,91 @@
+"""The artifacts that an MLflow server hands out itself: `mlflow-artifacts+http(s)://HOST:PORT/PATH`.
+
+Lists with `GET /api/2.0/mlflow-artifacts/artifacts?path=PATH` (names are relative to PATH, one level a
+call) and fetches with `GET /api/2.0/mlflow-artifacts/artifacts/PATH/FILE`, as MLflow's own client does
+(read in mlflow 3.17, server/handlers.py). mlflow itself is not imported: the server must run without it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+
+from fairlead_server.store.download import Downloads
+from fairlead_server.store.failure import FetchFailure
+from fairlead_server.store.limits import Deadline, Limits
+from fairlead_server.store.listing import ADDED_BY_CLIENTS
+from fairlead_server.store.source import SourceFile
+
+PREFIX = "mlflow-artifacts+"
+_API = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+class _Entry(msgspec.Struct):
+    path: str
+    is_dir: bool = False
+    file_size: int | None = None
+
+
+class _Page(msgspec.Struct):
+    files: list[_Entry] = []
+
+
+_page = msgspec.json.Decoder(_Page, strict=False)  # 64-bit numbers are text in protobuf's JSON
+
+
+class MlflowSource:
+    def __init__(self, uri: str, limits: Limits, deadline: Deadline, environ: Mapping[str, str]) -> None:
+        parts = urlsplit(uri.removeprefix(PREFIX))
+        self._uri = uri
+        self._root = unquote(parts.path).strip("/")
+        if parts.scheme not in ("http", "https") or not parts.hostname or not self._root:
+            raise FetchFailure(f"{uri!r} is not of the form {PREFIX}http://HOST:PORT/PATH", retry=False)
+        self._limits = limits
+        self._api = f"{parts.scheme}://{parts.netloc}{_API}"
+        self._http = Downloads(limits, deadline, credentials(environ))
+
+    def files(self) -> list[SourceFile]:
+        found: list[SourceFile] = []
+        folders = [""]
+        asked = 0
+        while folders:
+            folder = folders.pop()
+            asked += 1
+            if folder.count("/") >= self._limits.depth or asked + len(found) > self._limits.files:
+                raise FetchFailure(f"{self._uri} holds more than one model's folder may", retry=False)
+            for entry in self._list(folder):
+                path = f"{folder}{entry.path}"
+                if "/" in entry.path or entry.path in ("", ".", ".."):
+                    raise FetchFailure(f"{self._uri} lists {path!r}, which is no plain name", retry=False)
+                if entry.is_dir:
+                    folders.append(f"{path}/")
+                elif path not in ADDED_BY_CLIENTS:
+                    found.append(SourceFile(path, entry.file_size))
+        return found
+
+    def copy(self, file: SourceFile, to: Path) -> None:
+        self._http.to_file(f"{self._api}/{quote(f'{self._root}/{file.path}')}", to, file.size)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _list(self, folder: str) -> list[_Entry]:
+        path = f"{self._root}/{folder}".rstrip("/")
+        body = self._http.read(self._api, {"path": path})
+        try:
+            return _page.decode(body).files
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise FetchFailure(f"{self._api}?path={path} is no listing: {error}", retry=True) from None
+
+
+def credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """From MLflow's own variables; a name with a password wins over a token, as in MLflow's client."""
+    token = environ.get("MLFLOW_TRACKING_TOKEN")
+    user, password = environ.get("MLFLOW_TRACKING_USERNAME"), environ.get("MLFLOW_TRACKING_PASSWORD")
+    if user and password:
+        return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+    return {"Authorization": f"Bearer {token}"} if token else {}
