@@ -12,25 +12,53 @@ from __future__ import annotations
 import collections
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from fairlead_server.catalog.leases import Lease
 from fairlead_server.catalog.versions import WorkerCatalog
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.inference import InferRequest, InferResponse
 from fairlead_server.routing import choose
+from fairlead_server.service import metadata
 from fairlead_server.service.handle import Handle
 
 Catalog = WorkerCatalog[Any, Handle]
 
 
 class Service:
-    """`refused` counts the requests that reached no version, by error kind; what a version refuses it counts itself."""
+    """`refused` counts the requests that reached no version, by error kind; what a version refuses it counts itself.
+    `accepting` is the worker's word on whether its doors are open."""
 
-    def __init__(self, catalog: Catalog, *, draw: Callable[[], float] = random.random) -> None:
+    def __init__(self, catalog: Catalog, *, build: str = "", draw: Callable[[], float] = random.random) -> None:
         self._catalog = catalog
+        self._build = build
         self._draw = draw
+        self.accepting = False
         self.refused: collections.Counter[str] = collections.Counter()
+
+    def live(self) -> bool:
+        return True
+
+    def ready(self) -> bool:
+        return self.accepting
+
+    def server_metadata(self) -> dict[str, Any]:
+        return metadata.of_server(self._build)
+
+    def model_metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        """Of this version; without one, of the version that the route gives most to."""
+        with self._catalog.lease(model, version or self._main(model)) as lease:
+            return metadata.of_model(model, self._catalog.ready_versions(model), lease.handle.signature)
+
+    def model_ready(self, model: str, version: str | None) -> bool:
+        """NOT_FOUND for what is unknown."""
+        try:
+            with self._catalog.lease(model, version or self._main(model)):
+                return True
+        except ServingError as error:
+            if error.kind is not Kind.NOT_READY:
+                raise
+            return False
 
     async def infer(
         self, model: str, version: str | None, request: InferRequest, headers: Mapping[str, str], deadline: float | None
@@ -67,10 +95,16 @@ class Service:
         def parameter(name: str) -> str | None:
             return _text(request.parameters.get(name))
 
-        version = choose(route, self._draw(), header, parameter, model)
-        if version is None:
-            raise ServingError(Kind.NOT_READY, f"model '{model}' is not ready: no version of its route has a weight")
-        return version
+        return choose(route, self._draw(), header, parameter, model) or _nowhere(model)
+
+    def _main(self, model: str) -> str:
+        weights = self._catalog.route(model).weights
+        version = max(weights, key=lambda name: weights[name], default=None)
+        return version if version is not None and weights[version] > 0 else _nowhere(model)
+
+
+def _nowhere(model: str) -> NoReturn:
+    raise ServingError(Kind.NOT_READY, f"model '{model}' is not ready: no version of its route has a weight")
 
 
 def _text(value: object) -> str | None:

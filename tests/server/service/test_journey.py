@@ -194,3 +194,39 @@ def test_the_settings_bring_a_deadline_to_requests_without_one() -> None:
         assert (await asyncio.wait_for(running, 5))[0] == "3"
 
     asyncio.run(story())
+
+
+def test_readiness_is_told_by_model_and_version() -> None:
+    """By route, number or alias; what is not there is NOT_FOUND, what is there and not ready is false."""
+
+    async def story() -> None:
+        world = World("3", route=Route({"3": 1.0}))
+        world.catalog.apply(2, {"adder": WorkerEntry({"3": "uid-3", "4": "uid-4"}, {"next": "4"}, Route({"3": 1.0}))})
+        service = world.service
+        assert [service.model_ready("adder", name) for name in (None, "3", "4", "next")] == [True, True, False, False]
+        for model, version in (("other", None), ("adder", "9")):
+            with pytest.raises(ServingError) as caught:
+                service.model_ready(model, version)
+            assert caught.value.kind is Kind.NOT_FOUND
+        assert (service.live(), service.ready()) == (True, False)
+        service.accepting = True
+        assert service.ready()
+
+    asyncio.run(story())
+
+
+def test_metadata_tells_the_ready_versions_and_the_tensors() -> None:
+    """Without a version it is the one with the most weight; one without weights has none to tell of."""
+
+    async def story() -> None:
+        world = World("9", "10", route=Route({"9": 1.0, "10": 3.0}))
+        document = world.service.model_metadata("adder", None)
+        assert document["versions"] == ["9", "10"]
+        assert document["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]
+        assert world.service.model_metadata("adder", "champion") == document
+        world.catalog.apply(2, {"adder": WorkerEntry({"9": "uid-9"}, {}, Route({"9": 0.0}))})
+        with pytest.raises(ServingError, match="no version of its route has a weight"):
+            world.service.model_metadata("adder", None)
+        assert not world.service.model_ready("adder", None)
+
+    asyncio.run(story())
