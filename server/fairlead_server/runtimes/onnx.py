@@ -1,0 +1,177 @@
+"""ONNX models by ONNX Runtime: open, run, close. The only file that imports onnxruntime.
+
+ONNX Runtime has a pool of threads for each session here: its process-wide pool cannot be kept from spinning from
+Python (measured with 4 threads and a run every 5 ms: 2.2 s of CPU instead of 0.14 s). The arena is one for the process,
+grows by what is asked for, and weights stay outside it, so that closing a session gives them back.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from fairlead_server.errors import Kind
+from fairlead_server.models.settings import VersionSettings
+from fairlead_server.models.signature import Signature
+from fairlead_server.runtimes import LoadFailure, RunFailure, Session, example, mlmodel, ort_messages, signature
+from fairlead_server.runtimes.model_files import model_file
+from fairlead_server.runtimes.onnx_file import zipmap_labels
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_LEVELS = {
+    "none": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+_QUIET = 4  # fatal only: what fails is raised, and told by us
+
+
+def open_session(directory: Path, settings: VersionSettings, threads: int) -> Session:
+    """Open the model of a verified directory, or one file. `threads` is the worker's share of the cores for one
+    instance, which `settings.threads` overrides. Raises LoadFailure; blocks for as long as loading takes."""
+    logged = mlmodel.read(directory) if directory.is_dir() else None
+    path = model_file(directory, logged)
+    names = _providers(settings.providers)
+    session = _open(path, _options(settings, settings.threads or threads), names)
+    told = signature.build(
+        [signature.Argument(node.name, node.type, node.shape) for node in session.get_inputs()],
+        [signature.Argument(node.name, node.type, node.shape) for node in session.get_outputs()],
+        zipmap_labels(path),
+        logged,
+    )
+    inputs = example.to_inputs(mlmodel.read_example(directory, logged), told) if logged else None
+    return OnnxSession(session, told, inputs, _fallen_back(session, names))
+
+
+class OnnxSession:
+    """One open model. ONNX Runtime's sessions run on any number of threads at once."""
+
+    def __init__(
+        self, session: Any, told: Signature, logged: dict[str, Array] | None, notes: tuple[str, ...] = ()
+    ) -> None:
+        self.signature = told
+        self.example = logged
+        self.notes = notes
+        self._session = session
+        self._text = tuple(spec.name for spec in told.inputs if spec.datatype == "BYTES")
+        self._labels = {spec.name: spec.labels for spec in told.outputs if spec.labels}
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        """Blocks. The outputs are ONNX Runtime's own new memory, never written again. Raises RunFailure."""
+        for name in self._text:
+            _check_text(name, inputs)
+        try:
+            results = self._session.run(outputs, inputs)
+        except Exception as fault:  # ONNX Runtime's exceptions have no base of their own
+            raise _run_failure(fault) from fault
+        answers = dict(zip(outputs, results, strict=True))
+        for name in self._labels.keys() & answers.keys():
+            answers[name] = _from_maps(answers[name], self._labels[name])
+        return answers
+
+    def close(self) -> None:
+        """Give the memory back. The caller sees to it that nothing runs."""
+        self._session = None
+
+
+def _open(path: Path, options: ort.SessionOptions, providers: list[Any]) -> Any:
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as fault:  # as above
+        text = str(fault)
+        if ort_messages.is_memory(text) or isinstance(fault, MemoryError):
+            raise LoadFailure("there is not enough memory to open the model", final=False) from fault
+        raise LoadFailure(ort_messages.load_sentence(text)) from fault
+
+
+def _options(settings: VersionSettings, threads: int) -> ort.SessionOptions:
+    _shared_arena()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = max(threads, 1)
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = _LEVELS[settings.graph_optimization]
+    options.log_severity_level = _QUIET
+    for key, value in (
+        ("session.intra_op.allow_spinning", "0"),
+        ("session.inter_op.allow_spinning", "0"),
+        ("session.use_env_allocators", "1"),
+        ("session.use_device_allocator_for_initializers", "1"),
+        ("session.record_ep_graph_assignment_info", "1"),
+    ):
+        options.add_session_config_entry(key, value)
+    return options
+
+
+@functools.cache
+def _shared_arena() -> None:
+    """One CPU arena for all sessions of the process (0: no limit of its own, 1: grow by what is asked for)."""
+    binding = ort.capi.onnxruntime_pybind11_state
+    where = binding.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, binding.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(where, ort.OrtArenaCfg(0, 1, -1, -1))
+    ort.set_default_logger_severity(_QUIET)
+    ort.disable_telemetry_events()
+
+
+def _providers(wanted: Sequence[str]) -> list[Any]:
+    """ONNX Runtime's providers for ours, in order of preference; the CPU always comes last (rule 10)."""
+    available = ort.get_available_providers()
+    known = sorted(name for name, provider in PROVIDERS.items() if provider in available)
+    for name in wanted:
+        if PROVIDERS.get(name) not in available:
+            raise LoadFailure(f"the provider '{name}' is not available here (available: {', '.join(known)})")
+    options = {"cuda": {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}}
+    chosen = [(PROVIDERS[name], options.get(name, {})) for name in wanted if name != "cpu"]
+    return [*chosen, (PROVIDERS["cpu"], {})]
+
+
+def _fallen_back(session: Any, wanted: list[Any]) -> tuple[str, ...]:
+    """A note that names the operators that run on the CPU although another provider was asked for (rule 10)."""
+    first = wanted[0][0]
+    if first == PROVIDERS["cpu"]:
+        return ()
+    if first not in session.get_providers():
+        raise LoadFailure(f"{first} was asked for and could not be started; see the driver's and CUDA's versions")
+    nodes = [
+        node.op_type
+        for part in session.get_provider_graph_assignment_info()
+        if part.ep_name == PROVIDERS["cpu"]
+        for node in part.get_nodes()
+    ]
+    if not nodes:
+        return ()
+    return (f"{len(nodes)} operators run on the CPU inside a CUDA session: {', '.join(sorted(set(nodes))[:8])}",)
+
+
+def _run_failure(fault: Exception) -> RunFailure:
+    text = str(fault)
+    if isinstance(fault, MemoryError) or ort_messages.is_memory(text):
+        return RunFailure(Kind.OVERLOADED, "not enough memory to run this request now", retry_after=1.0)
+    if isinstance(fault, UnicodeEncodeError):
+        return RunFailure(Kind.REJECTED, "a string input holds text that is not valid UTF-8")
+    return RunFailure(Kind.REJECTED, ort_messages.run_sentence(text))
+
+
+def _check_text(name: str, inputs: Mapping[str, Array]) -> None:
+    """ONNX Runtime would turn `bytes` silently into their repr (rule 6)."""
+    array = inputs.get(name)
+    if array is not None and not all(type(item) is str for item in array.flat):
+        raise RunFailure(Kind.REJECTED, f"input '{name}' holds strings that are not valid UTF-8")
+
+
+def _from_maps(rows: Sequence[Mapping[Any, float]], labels: tuple[str, ...]) -> Array:
+    """A ZipMap's list of dicts as one [rows, classes] tensor, in the labels' order."""
+    if rows and isinstance(next(iter(rows[0])), int):
+        keys: Sequence[Any] = [int(label) for label in labels]
+    else:
+        keys = labels
+    values = [[row[key] for key in keys] for row in rows]
+    return np.array(values, dtype=np.float32).reshape(len(rows), len(labels))
