@@ -1,0 +1,84 @@
+"""Fakes that sit on the same seams as the real parts. Tests use these, and no mocks.
+
+Nothing that serves imports this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from fairlead_server.errors import Kind, ServingError
+from fairlead_server.models.inference import InferRequest, InferResponse
+
+
+class FakeService:
+    """The seam of the worker's doors: answers every input as the output of the same name.
+
+    One model, `MODEL`, in the versions "1" and "2" (alias "champion": "2"). What tests may set: how long an
+    answer takes, an error to raise instead, whether it is ready.
+    """
+
+    MODEL = "digits 1.0"
+    VERSIONS: ClassVar[dict[str, str]] = {"1": "1", "2": "2", "champion": "2"}
+
+    def __init__(self, *, delay_s: float = 0.0, error: BaseException | None = None) -> None:
+        self.delay_s = delay_s
+        self.error = error
+        self.is_ready = True
+        self.requests: list[InferRequest] = []
+        self.headers: Mapping[str, str] = {}
+        self.deadline: float | None = None
+        self.cancelled = 0
+
+    def live(self) -> bool:
+        return True
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def server_metadata(self) -> dict[str, Any]:
+        return {"name": "fairlead", "version": "0", "extensions": ["binary_tensor_data"]}
+
+    def model_metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        tensor = {"name": "x", "datatype": "FP32", "shape": [-1, 4]}
+        return {
+            "name": model,
+            "versions": [self._version(model, version)],
+            "platform": "onnxruntime_onnx",
+            "inputs": [tensor],
+            "outputs": [tensor],
+        }
+
+    def model_ready(self, model: str, version: str | None) -> bool:
+        return self.is_ready and bool(self._version(model, version))
+
+    async def infer(
+        self,
+        model: str,
+        version: str | None,
+        request: InferRequest,
+        headers: Mapping[str, str],
+        deadline: float | None,
+    ) -> InferResponse:
+        answering = self._version(model, version)
+        self.requests.append(request)
+        self.headers, self.deadline = headers, deadline
+        if self.error is not None:
+            raise self.error
+        try:
+            await asyncio.sleep(self.delay_s)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        wanted = {output.name for output in request.outputs}
+        outputs = [tensor for tensor in request.inputs if not wanted or tensor.name in wanted]
+        return InferResponse(model, answering, request.id, outputs)
+
+    def _version(self, model: str, version: str | None) -> str:
+        if model != self.MODEL:
+            raise ServingError(Kind.NOT_FOUND, f"no model is called {model!r}")
+        if version is not None and version not in self.VERSIONS:
+            raise ServingError(Kind.NOT_FOUND, f"model {model!r} has no version {version!r}")
+        return self.VERSIONS[version or "1"]
