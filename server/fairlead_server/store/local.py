@@ -22,6 +22,7 @@ class LocalSource:
     def __init__(self, path: Path, limits: Limits, deadline: Deadline) -> None:
         self._limits = limits
         self._deadline = deadline
+        self._name = path.name  # of a single file, as it was asked for: the link's name, not its target's
         self._listed: dict[str, LocalFile] = {}
         try:
             self._root = path.resolve(strict=True)
@@ -32,11 +33,12 @@ class LocalSource:
 
     def files(self) -> list[SourceFile]:
         try:
-            return [SourceFile(file.path, file.size) for file in self._list()]
+            self._listed = self._list()
         except FetchFailure as failure:
             raise FetchFailure(f"{self._root}: {failure.reason}", retry=failure.retry) from None
         except OSError as error:
             raise from_os(error, f"listing {self._root}") from error
+        return [SourceFile(path, file.size) for path, file in self._listed.items()]
 
     def copy(self, file: SourceFile, to: Path) -> None:
         try:
@@ -51,17 +53,14 @@ class LocalSource:
     def close(self) -> None:
         pass
 
-    def _list(self) -> list[LocalFile]:
+    def _list(self) -> dict[str, LocalFile]:
         if self._root.is_dir():
-            files = list_folder(self._root, self._limits)
-        else:
-            facts = self._root.stat()
-            if not stat.S_ISREG(facts.st_mode):
-                raise FetchFailure("is neither a folder nor a file", retry=False)
-            files = [LocalFile(self._root.name, facts.st_size, facts.st_mtime_ns, facts.st_ino)]
-            self._root = self._root.parent
-        self._listed = {file.path: file for file in files}
-        return files
+            return {file.path: file for file in list_folder(self._root, self._limits)}
+        facts = self._root.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise FetchFailure("is neither a folder nor a file", retry=False)
+        name, self._root = self._root.name, self._root.parent
+        return {self._name: LocalFile(name, facts.st_size, facts.st_mtime_ns, facts.st_ino)}
 
     def _copy(self, listed: LocalFile, to: Path) -> bool:
         """Whether the file is not what was listed, or no longer. O_NONBLOCK: a pipe put there must not hold us."""
