@@ -22,7 +22,8 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `latency_us` maps a batch size in rows (powers of two, and the limit) to microseconds of one run;
     empty means unprofiled. `batching` tells whether rows may be batched; `batching_reason` why not.
-    `bytes` is the resident memory that loading and warming added.
+    `bytes` is the resident memory that loading and warming added. `notes` are facts that fail nothing and should be
+    known, such as operators that run on the CPU inside a CUDA session.
     """
 
     bytes: int = 0
@@ -30,3 +31,4 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     batching: bool = False
     batching_reason: str = ""
     smoke: Smoke = Smoke()
+    notes: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ def _array(values: Any, spec: TensorSpec) -> Array:
     if array.ndim + 1 == len(spec.shape):
         array = array[..., np.newaxis] if spec.shape[-1] in (1, -1) and array.ndim == 1 else array[np.newaxis]
     sizes = zip(array.shape, spec.shape, strict=True)
-    if any(wanted not in (-1, size) for size, wanted in sizes):
+    if not array.size or any(wanted not in (-1, size) for size, wanted in sizes):
         raise ValueError("another shape")
     return np.ascontiguousarray(array)
 

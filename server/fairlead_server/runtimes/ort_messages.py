@@ -56,7 +56,7 @@ _LOAD: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Fatal error: (\S*?):(\w+)\(-?\d+\) is not a registered function/op",
-        r"the model needs the operator \2 of domain '\1', which this runtime does not have; export the model without it",
+        r"the model needs the operator \2 of '\1', which this runtime does not have; export the model without it",
     ),
     (
         r"No Op registered for (\w+) with domain_version of (\d+)",
