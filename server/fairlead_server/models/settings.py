@@ -5,12 +5,18 @@ The reference table in docs/settings.md is generated from this file (`hack/gener
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+Tolerance = Annotated[float, msgspec.Meta(ge=0.0)]
+Provider = Literal["cpu", "cuda"]
+Providers = Annotated[tuple[Provider, ...], msgspec.Meta(min_length=1)]
+Level = Literal["none", "basic", "extended", "all"]
 
 
 class VersionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -23,10 +29,29 @@ class VersionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     max_queue_delay_us: NotNegative = 0  # how long a batch may wait to fill, microseconds; 0: never wait
     instances: Positive = 1  # runs that may be under way at once in one worker
     threads: NotNegative = 0  # intra-op threads of one instance; 0: the worker's share of the cores
-    providers: tuple[str, ...] = ("cpu",)  # cpu, cuda, in order of preference
-    graph_optimization: str = "all"  # none, basic, extended, all
+    providers: Providers = ("cpu",)  # cpu, cuda, in order of preference
+    graph_optimization: Level = "all"  # none, basic, extended, all
     warmup: bool = True  # run made-up or logged inputs before the version is ready
     warmup_budget_ms: Positive = 2000  # time that warm-up and profiling may take
     max_queue_rows: Positive = 4096  # rows that may wait; beyond it requests are refused with 503
     slo_ms: NotNegative = 0  # deadline of requests that bring none, milliseconds; 0: none
-    tolerance: float = 1e-4  # relative and absolute, between rows run alone and together
+    tolerance: Tolerance = 1e-4  # relative and absolute, between rows run alone and together
+
+
+def resolve(*layers: Mapping[str, Any]) -> VersionSettings:
+    """The settings that the layers make, later ones winning field by field: first the model folder's, then the
+    catalog's. Unknown fields are ignored, for a newer writer may know more. A bad value raises ValueError, which
+    names the field."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged.update(layer)
+    try:
+        return msgspec.convert(merged, VersionSettings)
+    except msgspec.ValidationError as fault:
+        raise ValueError(_located(str(fault))) from None
+
+
+def _located(text: str) -> str:
+    """msgspec's "Expected ... - at `$.field`" with the field in front."""
+    match = re.fullmatch(r"(?s)(.*) - at `\$\.?([^`]*)`", text)
+    return f"{match[2]}: {match[1]}" if match and match[2] else text
