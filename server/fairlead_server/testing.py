@@ -6,11 +6,18 @@ Nothing that serves imports this module.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
+
+import numpy as np
 
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.inference import InferRequest, InferResponse
+from fairlead_server.models.signature import Signature, TensorSpec
+from fairlead_server.runtimes import RunFailure
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class FakeService:
@@ -82,3 +89,45 @@ class FakeService:
         if version is not None and version not in self.VERSIONS:
             raise ServingError(Kind.NOT_FOUND, f"model {model!r} has no version {version!r}")
         return self.VERSIONS[version or "1"]
+
+
+class FakeSession:
+    """The seam of the runtimes: one input "x" of rows of two numbers, one output "y" that holds `answer(x)`.
+
+    What tests may set: how long a run takes, an answer of another kind, an example. A row that holds `POISON` fails its
+    whole run, as a model does that cannot take one value. `runs` has the inputs' rows of every run, in start order.
+    """
+
+    POISON = -1.0
+    SIGNATURE = Signature(
+        (TensorSpec("x", "FP32", (-1, 2), ("rows", "")),),
+        (TensorSpec("y", "FP32", (-1, 2), ("rows", "")),),
+    )
+
+    def __init__(
+        self,
+        *,
+        delay_s: float = 0.0,
+        answer: Callable[[Array], Array] = lambda x: x * 2,
+        example: dict[str, Array] | None = None,
+        signature: Signature = SIGNATURE,
+    ) -> None:
+        self.signature = signature
+        self.example = example
+        self.notes: tuple[str, ...] = ()
+        self.delay_s = delay_s
+        self.answer = answer
+        self.runs: list[Array] = []
+        self.closed = False
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        x = inputs["x"]
+        self.runs.append(x)
+        if self.delay_s:
+            time.sleep(self.delay_s)
+        if (x == self.POISON).any():
+            raise RunFailure(Kind.REJECTED, "the model could not run on this input: poison")
+        return {name: self.answer(x) for name in outputs}
+
+    def close(self) -> None:
+        self.closed = True
