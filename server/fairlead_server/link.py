@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import socket
 from typing import Any, Generic, TypeVar, cast
 
@@ -193,6 +194,7 @@ class Link(asyncio.Protocol, Generic[T]):
         self._buffer = bytearray()
         self._waiting: collections.deque[T] = collections.deque()
         self._arrived = asyncio.Event()
+        self._lost = asyncio.Event()
         self._paused = False
         self.ended = False
         self.fault = ""  # why it ended, when it was not a plain end of the stream
@@ -233,6 +235,12 @@ class Link(asyncio.Protocol, Generic[T]):
         self._transport.close()
         self._arrived.set()
 
+    async def closed(self, limit_s: float) -> None:
+        """Close, and return when all that was sent is out, or after `limit_s`."""
+        self.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._lost.wait(), limit_s)
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -249,6 +257,7 @@ class Link(asyncio.Protocol, Generic[T]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
+        self._lost.set()
         self._arrived.set()
 
     def _take_frames(self) -> None:

@@ -63,7 +63,7 @@ def test_what_was_sent_before_the_end_is_received() -> None:
     async def story() -> None:
         worker, supervisor = await both()
         worker.send(link.Accepting(False))
-        worker.close()
+        await worker.closed(5)
         assert await supervisor.receive() == link.Accepting(False)
         assert await supervisor.receive() is None
         assert await supervisor.receive() is None

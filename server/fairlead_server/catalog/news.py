@@ -41,6 +41,10 @@ class News:
     def moved(self, move: Move) -> None:
         self._moves.append(move)
 
+    def applied(self) -> None:
+        """Entries came: they are answered even where they change nothing."""
+        self._told = None
+
     def settled(self, model: str, before: Effective | None, after: Effective | None) -> None:
         """One model was brought up to date."""
         pending = after.pending if after is not None else ""

@@ -71,6 +71,7 @@ class WorkerCatalog(Generic[S, H]):
 
     def apply(self, generation: int, entries: Mapping[str, WorkerEntry | None]) -> None:
         self._generation = generation
+        self._news.applied()
         for model, entry in entries.items():
             if entry is None:
                 self._wanted.pop(model, None)

@@ -58,7 +58,7 @@ class World:
         uid = f"uid-{version}"
         self.catalog.load(uid, "adder", version, None)
         self.catalog.begin(Open(uid))
-        self.catalog.opened(uid, Handle(SIGNATURE, batcher))
+        self.catalog.opened(uid, Handle(SIGNATURE, profile, batcher, lambda: None))
 
     def counts(self, version: str) -> Any:
         handle = self.catalog.versions[f"uid-{version}"].handle

@@ -1,0 +1,136 @@
+"""Does what the catalog says is next, and tells the supervisor how it went.
+
+orders -> catalog -> next_action -> open or close, one of each at a time -> catalog -> Moved, Applied
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from fairlead_server import log
+from fairlead_server.batching.batcher import Batcher
+from fairlead_server.batching.budget import TurnBudget
+from fairlead_server.batching.marks import Marks
+from fairlead_server.catalog.news import Move
+from fairlead_server.catalog.version import Open, Version
+from fairlead_server.catalog.versions import WorkerCatalog
+from fairlead_server.link import Applied, Apply, Link, Load, Moved, Unload, VersionCounts
+from fairlead_server.models.states import State
+from fairlead_server.runtimes import LoadFailure
+from fairlead_server.service.handle import Handle
+from fairlead_server.worker.counting import version_counts
+from fairlead_server.worker.loader import Opened, open_version
+
+CLOSE_S = 30.0  # runs whose callers have left may last so long before their version stays open for good
+
+Held = Version[Load, Handle]
+
+
+class Keeper:
+    """`threads` is the share of the cores for one instance; `executor` and the turn budget are the worker's only
+    ones; `push_counts` sends what `counts` gives."""
+
+    def __init__(
+        self, link: Link[Any], executor: Executor, marks: Marks, threads: int, push_counts: Callable[[], None]
+    ) -> None:
+        self._link = link
+        self._executor = executor
+        self._marks = marks
+        self._threads = threads
+        self._push_counts = push_counts
+        self._turn = TurnBudget()
+        self._changed = asyncio.Event()
+        self._doing: set[asyncio.Task[None]] = set()
+        self.caught_up = asyncio.Event()
+        self.catalog: WorkerCatalog[Load, Handle] = WorkerCatalog(self._changed.set)
+
+    def take(self, order: Load | Unload | Apply) -> None:
+        if isinstance(order, Load):
+            self.catalog.load(order.uid, order.model, order.version, order)
+        elif isinstance(order, Unload):
+            self.catalog.unload(order.uid)
+        else:
+            self.catalog.apply(order.generation, order.entries)
+
+    async def run(self) -> None:
+        """Until cancelled. Raises what a fault of ours raises."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            self._act()
+            self.tell()
+
+    def tell(self) -> None:
+        for move in self.catalog.take_moves():
+            self._link.send(self._moved(move))
+        news = self.catalog.take_news()
+        if news is not None:
+            self._link.send(Applied(news.generation, news.pending, news.routes))
+        if self.catalog.caught_up:
+            self.caught_up.set()
+
+    def counts(self) -> dict[str, VersionCounts]:
+        """Of every open version, by uid."""
+        return {held.uid: _counts(held, held.handle) for held in self.catalog.versions.values() if held.handle}
+
+    def _act(self) -> None:
+        while (action := self.catalog.next_action()) is not None:
+            held = self.catalog.begin(action)
+            work = self._open(held) if isinstance(action, Open) else self._close(held)
+            task = asyncio.ensure_future(work)
+            self._doing.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._doing.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("worker_fault", fault=repr(task.exception()))
+
+    async def _open(self, held: Held) -> None:
+        try:
+            opened = await open_version(held.source, self._threads, lambda: self.catalog.warming(held.uid))
+        except LoadFailure as failure:
+            self.catalog.failed(held.uid, failure.reason, final=failure.final)
+        else:
+            self.catalog.opened(held.uid, self._handle(held, opened))
+
+    def _handle(self, held: Held, opened: Opened) -> Handle:
+        session, profile = opened.session, opened.profile
+        batcher = Batcher(
+            session.run,
+            session.signature,
+            held.source.settings,
+            profile,
+            turn=self._turn,
+            executor=self._executor,
+            mark=self._marks.mark(held.uid),
+        )
+        return Handle(session.signature, profile, batcher, session.close)
+
+    async def _close(self, held: Held) -> None:
+        """No lease is left, but runs may be whose callers went away."""
+        handle = held.handle
+        assert handle is not None
+        if await handle.batcher.close(CLOSE_S):
+            await asyncio.to_thread(handle.close)
+        else:
+            log.error("session_kept", model=held.model, version=held.version, reason="a run does not end")
+        # With its last counts, then without: the supervisor closes the account before this uid can begin again.
+        self._push_counts()
+        self.catalog.closed(held.uid)
+        self._push_counts()
+
+    def _moved(self, move: Move) -> Moved:
+        now = time.time()
+        held = self.catalog.versions.get(move.uid)
+        if move.state is not State.READY or held is None or held.handle is None:
+            return Moved(move.uid, move.state, now, move.reason, move.final)
+        return Moved(move.uid, move.state, now, signature=held.handle.signature, profile=held.handle.profile)
+
+
+def _counts(held: Held, handle: Handle) -> VersionCounts:
+    return version_counts(held.model, held.version, handle.batcher.counts, held.leases)

@@ -1,0 +1,81 @@
+"""Opens and warms versions beside the traffic: on a thread of its own, at low priority, one at a time.
+
+    Load --open--> session --(no profile: measure; with one: rehearse)--> Opened
+              |                        |
+         LoadFailure              LoadFailure (the logged example fails)
+
+A nice value cannot be taken back without privileges, and a session's own pool threads inherit it from the thread
+that opens the session. So each version has a fresh thread, which lowers itself only when no pool can inherit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from fairlead_server.link import Load
+from fairlead_server.models.profile import Profile
+from fairlead_server.runtimes import LoadFailure, Session
+from fairlead_server.worker.process import lower_thread_priority
+
+REHEARSAL_MS = 200  # warm-up of a version whose profile is known
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    session: Session
+    profile: Profile
+
+
+async def open_version(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
+    """Raises LoadFailure and nothing else. `warming` is called on the loop when
+    the session is open. Not to be cancelled: the thread cannot be stopped."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Opened] = loop.create_future()
+
+    def work() -> None:
+        try:
+            opened = _open(order, threads, lambda: _post(loop, warming))
+        except Exception as fault:  # whatever a runtime or a disk raises: the worker must live
+            _post(loop, done.set_exception, _failure(fault))
+        else:
+            _post(loop, done.set_result, opened)
+
+    threading.Thread(target=work, name=f"load-{order.model}", daemon=True).start()
+    return await done
+
+
+def _open(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
+    from fairlead_server.runtimes import warm
+    from fairlead_server.runtimes.onnx import open_session
+
+    settings = order.settings
+    if (settings.threads or threads) == 1:
+        lower_thread_priority()
+    before = warm.resident_bytes()
+    session = open_session(Path(order.path), settings, threads)
+    lower_thread_priority()
+    warming()
+    if order.profile is None:
+        return Opened(session, warm.measure(session, settings, before))
+    budget = min(settings.warmup_budget_ms, REHEARSAL_MS)
+    warm.measure(session, msgspec.structs.replace(settings, warmup_budget_ms=budget))
+    return Opened(session, order.profile)
+
+
+def _failure(fault: Exception) -> LoadFailure:
+    if isinstance(fault, LoadFailure):
+        return fault
+    return LoadFailure(f"{type(fault).__name__}: {fault}", final=False)
+
+
+def _post(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *arguments: object) -> None:
+    try:
+        loop.call_soon_threadsafe(call, *arguments)
+    except RuntimeError:
+        return  # the loop is closed: the worker ends
