@@ -181,7 +181,7 @@ WAITING = 1024  # messages that may wait to be received; beyond it reading stops
 T = TypeVar("T")
 
 
-class LinkEnded(Exception):  # noqa: N818 - not an error: how a child learns that it is alone
+class LinkEnded(Exception):
     """The other end is gone, does not read any more, or sent what is no frame of ours."""
 
 
