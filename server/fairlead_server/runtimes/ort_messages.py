@@ -71,8 +71,8 @@ _LOAD: tuple[tuple[str, str], ...] = (
         r"the model file is damaged or cut short, or is no ONNX file; register the version again",
     ),
     (
-        r"External data path does not exist: \"?([^\"]*?/)?([^\"/]+)\"?",
-        r"the model's external data file '\2' is missing; log the version again with all its files",
+        r'External data path does not exist: "(?:[^"]*/)?([^"/]+)"',
+        r"the model's external data file '\1' is missing; log the version again with all its files",
     ),
     (
         r"External initializer: (\S+) .*out of bounds",
