@@ -26,7 +26,7 @@ from fairlead_server.supervisor.sockets import Ports, PortTaken, take_ports, wit
 MOST_BLOCKS = 64
 
 
-class StateTaken(Exception):  # noqa: N818 - said to the user as it is
+class StateTaken(Exception):
     """Another process uses the state directory."""
 
 

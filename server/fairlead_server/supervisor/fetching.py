@@ -67,9 +67,11 @@ class Fetcher:
             self._keep = wanted
             self._child.send(Forget(wanted))
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """To be called when `run` was cancelled."""
         if self._child is not None:
             self._child.kill()
+            await self._child.ending(self._times.end)
 
     def memory_bytes(self) -> int:
         return self._child.memory_bytes() if self._child is not None else 0

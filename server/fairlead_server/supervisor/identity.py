@@ -1,4 +1,4 @@
-"""What makes a version itself: its resolved settings, and the uid that names bytes and settings together.
+"""The name of a version that is about to be served: its bytes, its settings and its number together.
 
 The same version number with other bytes or settings is another uid; the same bytes from elsewhere are not.
 """
@@ -6,24 +6,10 @@ The same version number with other bytes or settings is another uid; the same by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from fairlead_server.models.settings import VersionSettings
-
-
-class SettingsFault(Exception):  # noqa: N818 - told as a version's reason
-    """What the model's folder says of its settings cannot be used."""
-
-
-def resolve(catalog: Mapping[str, Any], folder: Mapping[str, Any]) -> VersionSettings:
-    """The catalog first, then the model's folder, then the defaults."""
-    try:
-        return msgspec.convert({**folder, **catalog}, VersionSettings)
-    except msgspec.ValidationError as fault:
-        raise SettingsFault(f"the settings in the model's folder cannot be used: {fault}") from None
 
 
 def uid_of(model: str, version: str, digest: str, settings: VersionSettings) -> str:

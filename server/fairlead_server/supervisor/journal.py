@@ -73,6 +73,10 @@ class Journal:
         found = self._proofs.get(uid)
         return found if found is not None and found.runtime == self._runtime else None
 
+    @property
+    def has_proofs(self) -> bool:
+        return bool(self._proofs)
+
     def condemned(self, uid: str) -> str:
         """Why, or ""."""
         return self._condemned.get(uid, "")

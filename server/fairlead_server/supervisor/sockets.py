@@ -35,7 +35,7 @@ _DROP_SYN = b"".join(
 )
 
 
-class PortTaken(Exception):  # noqa: N818 - said to the user as it is
+class PortTaken(Exception):
     """A port of the block is in use. `ours`: by another living replica of Fairlead."""
 
     def __init__(self, message: str, *, ours: bool) -> None:

@@ -14,6 +14,8 @@ import dataclasses
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.states import State
 
+DEFAULTS = VersionSettings()
+
 
 @dataclasses.dataclass(frozen=True)
 class Life:
@@ -28,7 +30,7 @@ class Life:
     path: str = ""
     digest: str = ""
     bytes: int = 0
-    settings: VersionSettings = VersionSettings()
+    settings: VersionSettings = DEFAULTS
     uid: str = ""
 
     @property

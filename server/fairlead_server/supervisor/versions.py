@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,9 +18,10 @@ import msgspec
 from fairlead_server import log
 from fairlead_server.link import Fetched, FetchFailed, Load
 from fairlead_server.models.catalog import VersionEntry
+from fairlead_server.models.settings import resolve
 from fairlead_server.models.states import State
 from fairlead_server.supervisor.fetching import AT_ONCE, Fetcher
-from fairlead_server.supervisor.identity import SettingsFault, resolve, uid_of
+from fairlead_server.supervisor.identity import uid_of
 from fairlead_server.supervisor.journal import Journal
 from fairlead_server.supervisor.memory import Need
 from fairlead_server.supervisor.steps import Again, Around, Fail, Fetch, HandOver, Life, Step, Try, next_step
@@ -43,7 +45,7 @@ class Want:
         return cls(model, version, entry.source, msgspec.json.encode(entry.settings, order="deterministic"))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class _Held:
     life: Life
     pin: str
@@ -88,14 +90,15 @@ class Versions:
         for model, version, entry in wanted:
             want, pin = Want.of(model, version, entry), entry.digest or ""
             known = before.setdefault(want, [])
-            held = next((held for held in known if held.may_be(pin)), None)
-            if held is None:
-                held = _Held(Life(State.WANTED, time.time()), pin)
+            held = next((held for held in known if held.may_be(pin)), None) or _Held(
+                Life(State.WANTED, time.time()), pin
+            )
+            if held not in known:
                 known.append(held)
             held.pin = held.pin or pin
             self._held[want, pin] = held
         kept = {id(held) for held in self._held.values()}
-        for held in (held for many in before.values() for held in many):
+        for held in itertools.chain.from_iterable(before.values()):
             if id(held) not in kept and held.work is not None:
                 held.work.cancel()
         self._retry_refused()
@@ -191,11 +194,12 @@ class Versions:
             return
         try:
             self._fetched(want, held, answer)
-        except SettingsFault as fault:
-            self._fail(want, held, Fail(str(fault), final=True))
+        except ValueError as fault:
+            reason = f"the settings in the model's folder cannot be used: {fault}"
+            self._fail(want, held, Fail(reason, final=True))
 
     def _fetched(self, want: Want, held: _Held, answer: Fetched) -> None:
-        settings = resolve(_settings(want), answer.defaults)
+        settings = resolve(answer.defaults, _settings(want))
         uid = uid_of(want.model, want.version, answer.digest, settings)
         held.life = dataclasses.replace(
             held.life, path=answer.path, digest=answer.digest, bytes=answer.bytes, settings=settings, uid=uid

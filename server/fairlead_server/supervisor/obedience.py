@@ -1,0 +1,158 @@
+"""Makes the workers equal to the catalog: the one place where what is wanted, the versions and the workers meet.
+
+    document -> wanted -> versions (fetch, try) -> orders -> workers
+                   ^---- in effect everywhere: the last good entry may go ----'
+
+Level-triggered: `obey` compares and sends what differs, whenever anything has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from fairlead_server import log
+from fairlead_server.link import Accepting, Applied, Load, Moved, ToSupervisor
+from fairlead_server.models.entry import WorkerEntry
+from fairlead_server.models.parsing import Parsed
+from fairlead_server.models.states import State
+from fairlead_server.supervisor.orders import by_urgency, in_effect, opening_entries, with_failures, worker_entry
+from fairlead_server.supervisor.versions import Versions
+from fairlead_server.supervisor.wanted import Wanted
+from fairlead_server.supervisor.worker import STARTING, Orders, Worker
+from fairlead_server.supervisor.workers import Workers
+
+SOON_S = 0.01  # changes of many versions at once are told together
+
+
+class Obedience:
+    """Listens to the workers. `forget` is told the digests that are still needed."""
+
+    def __init__(self, wanted: Wanted, forget: Callable[[list[str]], None]) -> None:
+        self.wanted = wanted
+        self._forget = forget
+        self._newest: dict[str, WorkerEntry] = {}
+        self._loads: dict[str, Load] = {}
+        self._dirty: set[str] = set()
+        self._unsettled: set[str] = set()
+        self._soon: asyncio.TimerHandle | None = None
+        self._accepted_before = False
+
+    def join(self, versions: Versions, workers: Workers) -> None:
+        self._versions, self._workers = versions, workers
+
+    # the document
+
+    def take(self, parsed: Parsed) -> None:
+        """A new document counts: every worker is told at once of what it has already."""
+        self._dirty.update(self.wanted.take(parsed))
+        for model, why in parsed.faults.items():
+            log.warning("model_faulty", model=model, reason=why, kept=model in self.wanted.entries)
+        self._unsettled = {model for model in self.wanted.entries if not self.wanted.is_settled(model)}
+        self._want()
+        self.obey()
+
+    def kept_after(self, parsed: Parsed) -> tuple[str, bytes]:
+        return "kept.json", msgspec.json.encode(self.wanted.kept_after(parsed))
+
+    def changed(self, model: str) -> None:
+        """A version of this model is further, or failed."""
+        self._dirty.add(model)
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(SOON_S, self.obey)
+
+    def _want(self) -> None:
+        self._versions.want(by_urgency(self.wanted))
+        self._versions.tick()
+        self._forget(self._versions.digests())
+
+    # the workers
+
+    def obey(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        dirty, self._dirty = self._dirty, set()
+        for model in dirty:
+            entry = self.wanted.entries.get(model)
+            if entry is None:
+                self._newest.pop(model, None)
+            else:
+                self._newest[model] = worker_entry(model, entry, self._versions.life)
+        self._loads = self._versions.handed_over()
+        for worker in self._workers.living.values():
+            self._tell(worker)
+        self._settle(dirty)
+
+    def retry(self) -> None:
+        now = time.monotonic()
+        for worker in self._workers.living.values():
+            worker.retry(self._loads, now)
+
+    def started(self, worker: Worker) -> None:
+        self._tell(worker)
+
+    def heard(self, worker: Worker, message: ToSupervisor) -> None:
+        if isinstance(message, Accepting):
+            log.info("worker_accepting" if message.open else "worker_not_accepting", worker=worker.id)
+            self._accepted_before = self._accepted_before or message.open
+            self._tell(worker)
+            self._settle(self._unsettled)
+        elif isinstance(message, Applied):
+            self._settle(self._unsettled)
+        elif isinstance(message, Moved):
+            self._moved(worker, message)
+
+    async def ended(self, worker: Worker, uids: tuple[str, ...], cause: str) -> None:
+        """It died by a signal that was not ours. What is condemned by it leaves the other workers too: while a route
+        needs it they would keep it, so they are replaced."""
+        condemned = await self._versions.died_in_worker(uids, cause)
+        for other in self._workers.living.values():
+            if any(uid in other.versions for uid in condemned):
+                other.leaving = True
+        self.obey()
+
+    def _moved(self, worker: Worker, moved: Moved) -> None:
+        load = self._loads.get(moved.uid)
+        model = load.model if load is not None else ""
+        if moved.state is State.FAILED:
+            log.warning(
+                "load_failed", worker=worker.id, model=model, uid=moved.uid, reason=moved.reason, final=moved.final
+            )
+            self._tell(worker)
+        if model in self._unsettled:
+            self._settle([model])
+
+    def _tell(self, worker: Worker) -> None:
+        generation = self.wanted.generation
+        if worker.killed or generation == 0:
+            return
+        entries, newest = self._newest, True
+        if worker.state == STARTING and self._unsettled:
+            entries = opening_entries(self.wanted, self._newest, self._versions.life, self._accepted_before)
+            newest = entries == self._newest or generation == 1
+            entries = self._newest if newest else entries
+        if any(held.failures for held in worker.versions.values()):
+            entries = {model: with_failures(entry, worker) for model, entry in entries.items()}
+        worker.bring_up_to_date(Orders(generation if newest else generation - 1, self._loads, entries, newest))
+
+    def _settle(self, models: Iterable[str]) -> None:
+        """Where the newest entry is in effect in every accepting worker, the last good one may go."""
+        accepting = self._workers.accepting()
+        settled = [
+            model
+            for model in models
+            if model in self._unsettled and accepting
+            if all(in_effect(worker, model, self.wanted.entries[model], self._versions.life) for worker in accepting)
+        ]
+        if not settled:
+            return
+        for model in settled:
+            self.wanted.settle(model)
+            self._unsettled.discard(model)
+        log.info("routes_in_effect", models=settled[:20], count=len(settled), generation=self.wanted.generation)
+        self._want()
+        self.obey()

@@ -1,0 +1,89 @@
+"""What a worker is told to hold and to route: from what is wanted and how far each version is. Pure.
+
+A worker that opens its doors starts from what is known to work: a model whose newest entry is not in effect yet
+gives it the last good one, and a model that has none yet is left out, so that a version on trial holds up nobody
+else's successor. Only the replica's first workers wait for everything. Once it accepts, it gets the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from fairlead_server.models.catalog import ModelEntry, VersionEntry
+from fairlead_server.models.entry import WorkerEntry
+from fairlead_server.models.states import State
+from fairlead_server.supervisor.steps import Life
+from fairlead_server.supervisor.wanted import Wanted
+from fairlead_server.supervisor.worker import Worker
+
+FAILURES_TOLD = 2  # loads that fail so often in a worker no longer hold up its doors
+
+LifeOf = Callable[[str, str, VersionEntry], Life | None]
+
+
+def worker_entry(model: str, entry: ModelEntry, life_of: LifeOf) -> WorkerEntry:
+    uids, failed = {}, {}
+    for version, wanted in entry.versions.items():
+        life = life_of(model, version, wanted)
+        handed_over = life is not None and life.state is State.LOADING
+        uids[version] = life.uid if life is not None and handed_over else ""
+        if life is not None and life.told_failed and not handed_over:
+            failed[version] = life.reason
+    return WorkerEntry(uids, entry.aliases, entry.route, failed)
+
+
+def with_failures(entry: WorkerEntry, worker: Worker) -> WorkerEntry:
+    """Told to a worker that keeps failing to load a version: do not wait for it."""
+    failed = {}
+    for version, uid in entry.versions.items():
+        held = worker.versions.get(uid)
+        if held is not None and held.failures >= FAILURES_TOLD and held.moved.state is not State.READY:
+            failed[version] = held.moved.reason
+    return msgspec.structs.replace(entry, failed={**entry.failed, **failed}) if failed else entry
+
+
+def opening_entries(
+    wanted: Wanted, newest: dict[str, WorkerEntry], life_of: LifeOf, accepted_before: bool
+) -> dict[str, WorkerEntry]:
+    """For a worker that does not accept yet."""
+    entries = {}
+    for model, entry in newest.items():
+        good = wanted.good(model)
+        if wanted.is_settled(model):
+            entries[model] = entry
+        elif good is not None:
+            entries[model] = worker_entry(model, good, life_of)
+        elif not accepted_before:
+            entries[model] = entry
+    return entries
+
+
+def routed(entry: ModelEntry) -> list[str]:
+    """The versions that the route can send a request to."""
+    weighted = [version for version, weight in entry.route.weights.items() if weight > 0]
+    return [*dict.fromkeys([*weighted, *(match.version for match in entry.route.matches)])]
+
+
+def by_urgency(wanted: Wanted) -> Iterable[tuple[str, str, VersionEntry]]:
+    """Every version that must be here: what serves first, then what is routed, then the rest."""
+    every = list(wanted.every())
+    newest = len(wanted.entries)
+    for model, entry in every[newest:]:
+        yield from ((model, version, entry.versions[version]) for version in routed(entry))
+    for model, entry in every[:newest]:
+        yield from ((model, version, entry.versions[version]) for version in routed(entry))
+    for model, entry in every:
+        yield from ((model, version, held) for version, held in entry.versions.items())
+
+
+def in_effect(worker: Worker, model: str, entry: ModelEntry, life_of: LifeOf) -> bool:
+    """Whether this worker serves the newest entry of this model, every routed version ready."""
+    if not worker.told_newest(model):
+        return False
+    for version in routed(entry):
+        life = life_of(model, version, entry.versions[version])
+        if life is None or not worker.is_ready(life.uid):
+            return False
+    return True
