@@ -34,6 +34,11 @@ _MOST_PIPELINED = 256  # what one read may bring at most
 _FRAMING = 8  # bytes on the wire for a byte of body: one-byte chunks take 6
 
 
+def _new_parser(connection: Connection) -> Any:
+    """A strict one. uvicorn's lets bytes follow a message that says `Connection: close`; here they are an error."""
+    return httptools.HttpRequestParser(connection)
+
+
 class Connection(HttpToolsProtocol):  # type: ignore[misc]
     """`_current` is the cycle of the message being read, `_active` the one being answered."""
 
@@ -41,8 +46,7 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]
         self, config: Config, house: House, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
     ) -> None:
         super().__init__(config, house, app_state, _loop)
-        # Bytes after a message that says `Connection: close` are an error, not a message.
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
+        self.parser = _new_parser(self)
         self._house = house
         self._limits: Limits = house.limits
         self._now: Callable[[], float] = self.loop.time
@@ -85,16 +89,28 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]
     def data_received(self, data: bytes) -> None:
         if self._deaf or self.transport.is_closing():
             return
-        before = self._in_message
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._deaf = True  # the request is answered as plain HTTP; what follows is of another protocol
-        except httptools.HttpParserError as error:
-            self._refuse(Kind.INVALID, f"this is not HTTP: {error}")
-        else:
-            if before and self._in_message:
-                self._weigh(len(data))
+        before, rest = self._in_message, data
+        while rest and not self._deaf:
+            try:
+                self.parser.feed_data(rest)
+                rest = b""
+            except httptools.HttpParserUpgrade as offer:
+                rest = self._declined(rest[offer.args[0] :])
+            except httptools.HttpParserError as error:
+                self._refuse(Kind.INVALID, f"this is not HTTP: {error}")
+        if before and self._in_message:
+            self._weigh(len(data))
+
+    def _declined(self, rest: bytes) -> bytes:
+        """The message again without its offer to upgrade (Java's client makes one with every request), for the parser
+        has passed over its body."""
+        version = self.parser.get_http_version().encode()
+        self.parser = _new_parser(self)
+        head = [self.scope["method"].encode(), b" ", self.url, b" HTTP/", version, b"\r\n"]
+        for name, value in self.headers:
+            if name not in (b"upgrade", b"http2-settings"):
+                head += (name, b": ", value, b"\r\n")
+        return b"".join([*head, b"\r\n", rest])
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -114,20 +130,23 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]
             self._refuse(Kind.TOO_LARGE, self._head_limit(), HTTP_HEAD_TOO_LARGE)
         elif len(self.pipeline) >= _MOST_PIPELINED:
             self._refuse(Kind.OVERLOADED, f"more than {_MOST_PIPELINED} requests were sent ahead of their answers")
-        if self._deaf:
-            return
-        super().on_headers_complete()
-        self._current = self.cycle
-        self._hold_reading()
+        elif self.parser.should_upgrade():
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            if self.scope["method"] == "CONNECT":
+                self._refuse(Kind.NOT_ALLOWED, "this is no proxy: CONNECT is not done here")
+        elif not self._deaf:
+            super().on_headers_complete()
+            self._current = self.cycle
+            self._hold_reading()
 
     def on_body(self, body: bytes) -> None:
-        if not self._deaf:
-            self._body_bytes += len(body)
+        self._body_bytes += len(body)
+        if self._current is not None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_message = False
-        if not self._deaf:
+        if self._current is not None:
             super().on_message_complete()
         self._current = None
 

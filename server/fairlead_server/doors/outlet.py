@@ -1,6 +1,6 @@
 """The transport of one HTTP connection, with what a plain transport leaves out.
 
-- It counts what the client has taken, which tells a slow reader from one that takes nothing.
+- It knows what the client's machine has taken, which tells a slow reader from one that takes nothing.
 - Reading is paused while anybody wants it paused: the request pipeline, or too many unsent bytes.
 - Closing never destroys an answer: where input may still be arriving, the kernel would answer it
   with a reset that overtakes our last bytes, so only our direction is shut and the input is thrown
@@ -85,17 +85,22 @@ class Outlet:
     def nothing_taken_for(self, now: float) -> float:
         """Seconds since the client last took a byte of those that wait for it; 0 when none wait."""
         waiting = self._transport.get_write_buffer_size()
-        taken = self._written - waiting
+        # The kernel asks for more only when a third of its own buffer is free, so what it holds is counted too.
+        taken = self._written - waiting - (self._kernel_holds(termios.TIOCOUTQ) if waiting else 0)
         if not waiting or taken != self._taken:
             self._taken, self._taken_at = taken, now
         return now - self._taken_at
 
     def has_unread(self) -> bool:
         """Whether the kernel holds input that the loop has not read yet."""
+        return self._kernel_holds(termios.FIONREAD) > 0
+
+    def _kernel_holds(self, question: int) -> int:
         with contextlib.suppress(OSError, ValueError):
             fd = self._transport.get_extra_info("socket").fileno()
-            return bool(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0])
-        return False
+            held: int = struct.unpack("i", fcntl.ioctl(fd, question, b"\0\0\0\0"))[0]
+            return held
+        return 0
 
     def _set_reading(self) -> None:
         if self.is_closing():
