@@ -1,0 +1,1 @@
+"""`fairlead demo`: the whole story on `up`, with a data scientist and clients in processes of their own."""
