@@ -1,0 +1,118 @@
+"""What a rollout remembers, brought up to date with the stored catalog and the registry: pure.
+
+The catalog is stored before the memory is, and the memory may be lost altogether. So nothing here trusts
+the memory where the catalog knows better: which version is routed, which others are loaded. What is loaded,
+not routed and not known is taken to be an old version and kept warm: the cautious side.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from fairlead_operator.documents import ModelEntry
+from fairlead_operator.state import Candidate, Event, Observed, Refusal, Rollout, Target
+from fairlead_operator.strategies import gates
+from fairlead_operator.strategies.blue_green import same_artifact
+
+REMEMBERED = 20  # refusals, newest last
+
+
+class Recalled(msgspec.Struct, frozen=True):
+    """`leaving`: versions that nobody needs loaded any more."""
+
+    rollout: Rollout
+    leaving: tuple[str, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+def recall(rollout: Rollout, observed: Observed, target: Target | None) -> Recalled:
+    """The memory as it fits the stored entry: what is held, and what was on its way and is no more."""
+    entry = observed.entry
+    if entry is None:
+        return Recalled(msgspec.structs.replace(rollout, held={}, stable="", routed="", switched=0, signature=None))
+    held = {v: since for v, since in rollout.held.items() if v in entry.versions and v != entry.routed}
+    leaving = []
+    for version in sorted(set(entry.versions) - {entry.routed} - set(held), key=_age):
+        role = _role(version, rollout, entry, target)
+        if role == "held":
+            held[version] = 0.0
+        elif role == "leaving":
+            leaving.append(version)
+    if rollout.routed == entry.routed:
+        return Recalled(msgspec.structs.replace(rollout, held=held), tuple(leaving))
+    # Another route than remembered: the write that moved it came through, and what followed did not.
+    rollout = msgspec.structs.replace(rollout, held=held, routed=entry.routed, switched=observed.generation)
+    return Recalled(rollout, tuple(leaving))
+
+
+def _role(version: str, rollout: Rollout, entry: ModelEntry, target: Target | None) -> str:
+    """What an unrouted version is doing in the catalog."""
+    if target is not None and version == target.version:
+        # Going back to what served a moment ago, or a candidate.
+        pinned = entry.versions[version].digest is not None
+        served = version == rollout.stable or target.status.startswith(("held", "serving"))
+        return "held" if pinned and served and entry.routed else "candidate"
+    if version == rollout.stable or not _was_candidate(version, rollout):
+        return "held" if entry.routed else "leaving"
+    return "leaving"
+
+
+def _was_candidate(version: str, rollout: Rollout) -> bool:
+    return rollout.candidate is not None and rollout.candidate.version == version and rollout.routed != version
+
+
+def _age(version: str) -> tuple[int, str]:
+    return (int(version), version) if version.isdigit() else (0, version)
+
+
+def refusals(rollout: Rollout, target: Target | None, entry: ModelEntry | None, now: float) -> Recalled:
+    """Notes which refused versions the alias has left, and forgets those to which it came back (once)."""
+    if target is None:
+        left = tuple(msgspec.structs.replace(refusal, left=True) for refusal in rollout.refusals)
+        return Recalled(msgspec.structs.replace(rollout, refusals=left))
+    back = [refusal for refusal in rollout.refusals if _names(refusal, target) and refusal.left]
+    digests = {refusal.digest for refusal in back if refusal.digest}
+    kept = tuple(
+        refusal if _names(refusal, target) else msgspec.structs.replace(refusal, left=True)
+        for refusal in rollout.refusals
+        if refusal not in back and refusal.digest not in digests
+    )
+    events: tuple[Event, ...] = ()
+    if back:
+        events = (Event("retry", "the alias moved away and back", target.version, back[-1].digest),)
+    elif _refused_before(rollout, target, entry):
+        reason = target.status.partition(":")[2].strip() or "the registry says so"
+        kept = (*kept, Refusal(target.version, target.source, reason, now))
+    return Recalled(msgspec.structs.replace(rollout, refusals=kept[-REMEMBERED:]), events=events)
+
+
+def _refused_before(rollout: Rollout, target: Target, entry: ModelEntry | None) -> bool:
+    """Only the registry still knows of it: this memory is new, and the version is not being tried."""
+    tried = entry is not None and target.version in entry.versions
+    return rollout.target is None and not rollout.refusals and not tried and target.status.startswith("refused:")
+
+
+def refused(rollout: Rollout, target: Target) -> Refusal | None:
+    return next((r for r in reversed(rollout.refusals) if _names(r, target) and not r.left), None)
+
+
+def _names(refusal: Refusal, target: Target) -> bool:
+    return refusal.version == target.version and same_artifact(refusal.source, target.source)
+
+
+def progress(rollout: Rollout, target: Target, fleet: gates.Fleet, now: float) -> Candidate:
+    """The candidate, with how far it has come. The clock stands while no replica answers at all: that says
+    nothing of the version."""
+    old = rollout.candidate
+    ranks = gates.ranks(fleet, target.version)
+    if old is None or old.version != target.version or not same_artifact(old.source, target.source):
+        return Candidate(target.version, target.source, now, now, ranks)
+    further = {address: rank for address, rank in ranks.items() if rank > old.ranks.get(address, 0)}
+    if further or not fleet.reachable():
+        return msgspec.structs.replace(old, ranks={**old.ranks, **further}, progress_at=now)
+    return old
+
+
+def stuck_s(candidate: Candidate, watching: float, now: float) -> float:
+    """Seconds without progress, counted only while this operator was looking; never negative."""
+    return max(0.0, now - max(candidate.progress_at, watching))

@@ -1,0 +1,265 @@
+"""observe -> plan -> apply -> write the memory, for every served model of one pool. One step at a time.
+
+    observe   the replicas' statuses, the stored catalog, what the registry added up to
+    plan      one pure decision for each served model (one that fails spares the others)
+    apply     store the next catalog if it differs, then PUT the stored bytes to every replica that is behind
+    remember  each rollout's memory, and the report
+
+Level-triggered: a step that is killed at any line is made good by the next one, in this process or another.
+The registry is not called here: its answers come in as Sightings, and the tags that are wanted go out by
+`untold()`, so that a registry that hangs delays nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from fairlead_operator import log, report, tags
+from fairlead_operator.documents import Catalog, DocumentFault, ModelEntry, read_catalog
+from fairlead_operator.plan import Limits, plan
+from fairlead_operator.report import Line
+from fairlead_operator.sightings import Sightings
+from fairlead_operator.spec import Served
+from fairlead_operator.state import Answer, CatalogConflict, Observed, Phase, Plan, Rollout, Seen, Stored, Wanted
+
+MOVING = (Phase.LOADING, Phase.SWITCHING)
+
+
+class Fleet(Protocol):
+    """See fleet.HttpFleet."""
+
+    async def observe(self) -> dict[str, Seen]: ...
+    async def put(self, base: str, data: bytes) -> Answer: ...
+    async def catalog(self, base: str) -> bytes | None: ...
+
+
+class Carrier(Protocol):
+    """See carrier.FileCarrier."""
+
+    owner: str
+
+    def read(self) -> Stored: ...
+    def write(self, catalog: Catalog, expected: Stored) -> Stored: ...
+    def store(self, data: bytes, catalog: Catalog, expected: Stored) -> Stored: ...
+    def ours(self, catalog: Catalog) -> bool: ...
+
+
+class Records(Protocol):
+    """See records.FileRecords."""
+
+    def load(self) -> dict[str, Rollout]: ...
+    def save(self, rollout: Rollout) -> None: ...
+    def delete(self, served: str) -> None: ...
+
+
+class Untold(msgspec.Struct, frozen=True):
+    """One tag that the registry should be told."""
+
+    key: str
+    model: str
+    version: str
+    tag: str
+    value: str
+
+
+class Reconciler:
+    """All served models of one pool. `watching` is when this operator began to look (Unix seconds)."""
+
+    def __init__(self, fleet: Fleet, carrier: Carrier, records: Records, limits: Limits, watching: float) -> None:
+        self._fleet = fleet
+        self._carrier = carrier
+        self._records = records
+        self._limits = limits
+        self._watching = watching
+        self._rollouts = records.load()
+        self._saved = dict(self._rollouts)
+        self._aside: dict[str, Rollout] = {}  # claims that lost, by model: told, and never stored
+        self._faults: dict[str, str] = {}
+        self._told: dict[str, tuple[str, int]] = {}  # the boot and generation that each address last took
+        self._floor = 0  # a generation that some replica holds with other bytes
+        self._served: dict[str, str] = {}
+
+    # --- what others may ask
+
+    def holders(self) -> dict[str, str]:
+        """Served names that are in the catalog or remembered, with their models."""
+        return dict(self._served) | {served: rollout.model for served, rollout in self._rollouts.items()}
+
+    def moving(self) -> bool:
+        return any(rollout.phase in MOVING for rollout in self._rollouts.values())
+
+    def untold(self) -> list[Untold]:
+        """Tags that the registry should have and, as far as is known, has not."""
+        every = {**self._rollouts, **{f"aside/{model}": rollout for model, rollout in self._aside.items()}}
+        return [
+            Untold(key, rollout.model, version, tag, value)
+            for key, rollout in every.items()
+            for version, tag, value in tags.missing(rollout)
+        ]
+
+    def told(self, untold: Untold) -> None:
+        """The registry has taken this tag."""
+        group = self._aside if untold.key.startswith("aside/") else self._rollouts
+        key = untold.key.removeprefix("aside/") if group is self._aside else untold.key
+        if key in group:
+            group[key] = tags.noted(group[key], untold.version, untold.tag, untold.value)
+
+    def lines(self) -> tuple[Line, ...]:
+        """Every rollout as the report shows it."""
+        return report.lines([*self._rollouts.values(), *self._aside.values()], self._faults, self._watching)
+
+    # --- one step
+
+    async def step(self, sightings: Sightings, now: float) -> None:
+        """Raises CatalogConflict or OSError when the catalog could not be stored: nothing was PUT then."""
+        seen = self._own(await self._fleet.observe())
+        stored = await self._newest(self._carrier.read(), seen)
+        base = max([stored.catalog.generation, self._floor, *(_generation(status) for status in seen.values())])
+        plans = self._plans(sightings, stored.catalog, seen, base, now)
+        stored = self._store(stored, plans, base)
+        await self._send(stored, seen)
+        self._remember(plans, sightings, stored.catalog)
+
+    def _own(self, seen: Mapping[str, Seen]) -> dict[str, Seen]:
+        """A replica that obeys another installation is as good as absent."""
+        return {address: self._mine(status) for address, status in seen.items()}
+
+    def _mine(self, seen: Seen) -> Seen:
+        if isinstance(seen, str) or not seen.owner:
+            return seen
+        if self._carrier.ours(Catalog("", seen.generation, {}, seen.owner)):
+            return seen
+        return f"obeys the installation {seen.owner!r}, and is only taken over with --takeover"
+
+    async def _newest(self, stored: Stored, seen: Mapping[str, Seen]) -> Stored:
+        """The stored catalog, or a newer one of ours that a replica has: then the file here was lost or put back."""
+        newer = {a: s for a, s in seen.items() if not isinstance(s, str) and s.generation > stored.catalog.generation}
+        if not newer:
+            return stored
+        address, status = max(newer.items(), key=lambda item: _generation(item[1]))
+        if not isinstance(status, str) and not status.owner:
+            return stored  # written by hand: numbered over, not continued
+        data = await self._fleet.catalog(address)
+        try:
+            catalog = read_catalog(data) if data else None
+        except DocumentFault:
+            catalog = None
+        if data is None or catalog is None:
+            raise CatalogConflict(f"{address} has a newer catalog than the stored one, and it could not be read")
+        log.warning(
+            "adopted", why=f"{address} has generation {catalog.generation}, stored was {stored.catalog.generation}"
+        )
+        return self._carrier.store(data, catalog, stored)
+
+    def _plans(
+        self, sightings: Sightings, catalog: Catalog, seen: dict[str, Seen], base: int, now: float
+    ) -> dict[str, Plan]:
+        plans = {}
+        for served in sorted({*catalog.models, *self._rollouts, *sightings.claims}):
+            spec, known = self._spec(served, sightings)
+            if not known:
+                continue
+            old = self._rollouts.get(served) or Rollout(served, spec.model if spec else served)
+            observed = Observed(
+                entry=catalog.models.get(served),
+                generation=catalog.generation,
+                replicas=seen,
+                wanted=sightings.wanted.get(served, Wanted()),
+                next_generation=base + 1,
+                watching=self._watching,
+            )
+            try:
+                plans[served] = plan(spec, old, observed, now, self._limits)
+            except Exception as error:  # one model's fault must not stop the others
+                log.warning("plan failed", served=served, why=repr(error))
+        return plans
+
+    def _spec(self, served: str, sightings: Sightings) -> tuple[Served | None, bool]:
+        """(what is asked for, whether that is known at all). None and known: nobody asks any more."""
+        if served in sightings.removed:
+            return None, True
+        rollout = self._rollouts.get(served)
+        if rollout is not None and rollout.phase is Phase.RETIRED and served not in sightings.claims:
+            return None, True
+        spec = sightings.claims.get(served) or (rollout.spec if rollout else None)
+        return spec, spec is not None
+
+    def _store(self, stored: Stored, plans: Mapping[str, Plan], base: int) -> Stored:
+        """Generation N+1, when anything differs, or when the number itself is not above what some replica has."""
+        models: dict[str, ModelEntry] = dict(stored.catalog.models)
+        for served, decided in plans.items():
+            if decided.entry is None:
+                models.pop(served, None)
+            else:
+                models[served] = decided.entry
+        generation = stored.catalog.generation
+        same = models == stored.catalog.models and (stored.data is None or stored.catalog.owner == self._carrier.owner)
+        if same and (not models or (base == generation and self._floor < generation)):
+            return stored
+        catalog = msgspec.structs.replace(stored.catalog, generation=base + 1, models=models, owner=self._carrier.owner)
+        written = self._carrier.write(catalog, stored)
+        for served, decided in plans.items():
+            for event in decided.events:
+                log.info(
+                    event.what, served=served, model=decided.rollout.model, version=event.version, why=event.why,
+                    digest=event.digest, generation=catalog.generation,
+                )  # fmt: skip
+        return written
+
+    async def _send(self, stored: Stored, seen: Mapping[str, Seen]) -> None:
+        """The stored bytes to every replica that answers and has not taken them yet."""
+        behind = {
+            address: status
+            for address, status in seen.items()
+            if not isinstance(status, str)
+            and (status.generation < stored.catalog.generation or self._told.get(address) != self._mark(status, stored))
+        }
+        if stored.data is None or not behind:
+            return
+        answers = await asyncio.gather(*(self._fleet.put(address, stored.data) for address in behind))
+        for (address, status), answer in zip(behind.items(), answers, strict=True):
+            if answer.stored:
+                self._told[address] = self._mark(status, stored)
+                continue
+            if answer.conflict:
+                self._floor = max(self._floor, stored.catalog.generation)
+            log.warning("catalog not taken", replica=address, generation=stored.catalog.generation, why=answer.why)
+
+    @staticmethod
+    def _mark(seen: Seen, stored: Stored) -> tuple[str, int]:
+        return ("" if isinstance(seen, str) else seen.boot, stored.catalog.generation)
+
+    def _remember(self, plans: Mapping[str, Plan], sightings: Sightings, catalog: Catalog) -> None:
+        self._served = {name: name for name in catalog.models}
+        self._faults = sightings.faults
+        for served, decided in plans.items():
+            self._log_change(self._rollouts.get(served), decided.rollout)
+            if decided.done:
+                self._rollouts.pop(served, None)
+                self._saved.pop(served, None)
+                self._records.delete(served)
+            else:
+                self._rollouts[served] = decided.rollout
+        aside = report.aside(sightings, self._aside, self._watching)
+        for model, rollout in aside.items():
+            self._log_change(self._aside.get(model), rollout)
+        self._aside = aside
+        for served, rollout in self._rollouts.items():
+            if self._saved.get(served) != rollout:
+                self._records.save(rollout)
+                self._saved[served] = rollout
+
+    def _log_change(self, old: Rollout | None, new: Rollout) -> None:
+        if old is None or (old.phase, old.reason, old.conditions) != (new.phase, new.reason, new.conditions):
+            log.info(
+                "rollout", served=new.served, model=new.model, phase=new.phase.value, why=new.reason,
+                conditions=new.conditions,
+            )  # fmt: skip
+
+
+def _generation(seen: Seen) -> int:
+    return 0 if isinstance(seen, str) else seen.generation

@@ -1,0 +1,215 @@
+"""The MLflow registry: complete snapshots in, tags out. The only file with mlflow.
+
+Every method blocks, with a time limit for each request and one for the whole snapshot; call it from a thread
+of its own. All it ever raises is RegistryUnavailable: an error, a broken or a half answer is never an absence.
+
+    search_registered_models (all pages)  +  get_registered_model for each name that must be accounted for
+        -> versions that aliases name -> their source as a replica can fetch it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from fairlead_operator.spec import Tags
+from fairlead_operator.state import RegisteredModel, RegistryUnavailable, Snapshot, Target
+
+PAGE = 500
+REREADS = 50  # known versions whose tags are read again in one snapshot; the rest have their turn later
+DEPTH = 3  # sources that name another place in the registry are followed so far
+
+# mlflow's own defaults are 120 s and 7 retries: a poll is worth less than that.
+_LIMITS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DO_NOT_TRACK": "true",
+}
+
+
+class _Known(msgspec.Struct, frozen=True):
+    source: str
+    problem: str
+    target: Target
+    read_at: float
+
+
+class MlflowRegistry:
+    """One registry at `uri`, seen by one installation. Not safe for several threads at once."""
+
+    def __init__(self, uri: str, keys: Tags, snapshot_limit_s: float = 60.0) -> None:
+        self._uri = uri
+        self._keys = keys
+        self._limit_s = snapshot_limit_s
+        self._client: Any = None
+        self._known: dict[tuple[str, int, str], _Known] = {}
+
+    def snapshot(self, names: Collection[str], choose: Callable[[RegisteredModel], Collection[str]]) -> Snapshot:
+        """All models that ask to be served, those of `names`, and the versions that `choose` picks of each.
+
+        Raises RegistryUnavailable unless everything was answered."""
+        deadline = time.monotonic() + self._limit_s
+        with self._trouble("reading the registry"):
+            models = self._search(deadline)
+            gone = []
+            for name in sorted(set(names) - set(models)):
+                found = self._model(name)
+                self._check(deadline)
+                if found is None:
+                    gone.append(name)
+                else:
+                    models[name] = found
+            versions = self._versions([(model, v) for model in models.values() for v in choose(model)], deadline)
+        return Snapshot(models, tuple(gone), versions)
+
+    def write_tag(self, model: str, version: str, name: str, value: str) -> None:
+        """Sets one of our tags on a version; a version that is gone needs none. Raises RegistryUnavailable."""
+        with self._trouble(f"writing {name} to {model} {version}"):
+            self._existing(lambda: self._mlflow().set_model_version_tag(model, version, self._keys.key(name), value))
+
+    def _search(self, deadline: float) -> dict[str, RegisteredModel]:
+        models: dict[str, RegisteredModel] = {}
+        for key in dict.fromkeys(("fairlead.serve", self._keys.key("serve"))):
+            token = None
+            while True:
+                page = self._mlflow().search_registered_models(
+                    filter_string=f"tags.`{key}` = 'true'", max_results=PAGE, page_token=token
+                )
+                for found in page:
+                    models[found.name] = _registered(found)
+                self._check(deadline)
+                if not page.token:
+                    break
+                token = page.token
+        return models
+
+    def _model(self, name: str) -> RegisteredModel | None:
+        found = self._existing(lambda: self._mlflow().get_registered_model(name))
+        return None if found is None else _registered(found)
+
+    def _versions(
+        self, pairs: list[tuple[RegisteredModel, str]], deadline: float
+    ) -> dict[str, dict[str, Target | None]]:
+        keys = {(model.name, model.created, version): model for model, version in pairs}
+        self._known = {key: known for key, known in self._known.items() if key in keys}
+        stale = sorted(self._known, key=lambda key: self._known[key].read_at)[:REREADS]
+        found: dict[str, dict[str, Target | None]] = {}
+        for key in keys:
+            name, _, version = key
+            if key in stale or key not in self._known:
+                self._read(key)
+                self._check(deadline)
+            known = self._known.get(key)
+            found.setdefault(name, {})[version] = known.target if known else None
+        return found
+
+    def _read(self, key: tuple[str, int, str]) -> None:
+        """Brings one version up to date; forgets it when the registry has it no more."""
+        name, _, version = key
+        found = self._existing(lambda: self._mlflow().get_model_version(name, version)) if version.isdigit() else None
+        known = self._known.pop(key, None)
+        if found is None:
+            return
+        source, problem = (known.source, known.problem) if known else self._source(name, version)
+        tags = dict(found.tags or {})
+        target = Target(
+            version=version,
+            source=source,
+            problem=problem,
+            status=tags.get(self._keys.key("status"), ""),
+            digest=tags.get(self._keys.key("digest"), ""),
+            allow_signature_change=(self._keys.get(tags, "allow_signature_change") or "").lower() == "true",
+            settings=self._keys.settings(tags),
+        )
+        self._known[key] = _Known(source, problem, target, time.monotonic())
+
+    def _source(self, name: str, version: str) -> tuple[str, str]:
+        """(a place that a replica can fetch, "") or ("", why there is none)."""
+        uri = self._mlflow().get_model_version_download_uri(name, version)
+        for _ in range(DEPTH):
+            if not uri.startswith(("models:/", "runs:/")):
+                return fetchable(uri, self._uri)
+            uri = self._follow(uri)
+        return "", f"its source {uri} leads nowhere"
+
+    def _follow(self, uri: str) -> str:
+        scheme, _, rest = uri.partition(":/")
+        first, _, below = rest.strip("/").partition("/")
+        if scheme == "runs":
+            place = self._mlflow().get_run(first).info.artifact_uri
+        elif below:
+            return str(self._mlflow().get_model_version_download_uri(first, below))
+        else:
+            place = self._mlflow().get_logged_model(first).artifact_location
+        return f"{place.rstrip('/')}/{below}" if below else str(place)
+
+    def _existing(self, call: Callable[[], Any]) -> Any:
+        """The call's result, or None when the registry says that there is no such thing."""
+        try:
+            return call()
+        except Exception as error:
+            if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+    def _check(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise RegistryUnavailable(f"it took longer than {self._limit_s:g} s to read the registry")
+
+    def _mlflow(self) -> Any:
+        """The client; importing mlflow takes seconds, so it happens here and not at the start."""
+        if self._client is None:
+            for name, value in _LIMITS.items():
+                os.environ.setdefault(name, value)
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        return self._client
+
+    @contextlib.contextmanager
+    def _trouble(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except RegistryUnavailable:
+            raise
+        except Exception as error:  # mlflow lets requests', urllib3's, json's and its own through
+            cause = " ".join(str(error).split())[:300] or type(error).__name__
+            raise RegistryUnavailable(f"{doing}: {cause}") from None
+
+
+def _registered(found: Any) -> RegisteredModel:
+    aliases = {alias: str(version) for alias, version in dict(found.aliases or {}).items()}
+    return RegisteredModel(found.name, int(found.creation_timestamp or 0), dict(found.tags or {}), aliases)
+
+
+def fetchable(uri: str, registry: str) -> tuple[str, str]:
+    """(the source as it stands in a catalog, "") or ("", why a replica could not fetch it)."""
+    scheme, colon, _ = uri.partition(":")
+    if colon and scheme == "mlflow-artifacts":
+        return _proxied(uri, registry)
+    if "@" in urlsplit(uri).netloc and scheme in ("http", "https", "ftp", "mlflow-artifacts+http"):
+        return "", "its source holds a user name or a password, and a catalog holds no secret"
+    if not colon and not uri.startswith("/"):
+        return "", f"its source {uri!r} is a relative path, which only the machine that logged it understands"
+    return uri, ""
+
+
+def _proxied(uri: str, registry: str) -> tuple[str, str]:
+    """Artifacts that the MLflow server hands out itself: from its address, and with no secret in it."""
+    server, place = urlsplit(registry), urlsplit(uri)
+    if server.scheme not in ("http", "https"):
+        return (
+            "",
+            f"its source {uri} needs an MLflow server's address, and the registry is {server.scheme or registry}:",
+        )
+    if server.path.strip("/") and not place.netloc:
+        return "", f"the registry lies below {server.path}, and artifacts below a path cannot be fetched"
+    netloc = (place.netloc or server.netloc).rpartition("@")[2]
+    return f"mlflow-artifacts+{server.scheme}://{netloc}/{place.path.strip('/')}", ""

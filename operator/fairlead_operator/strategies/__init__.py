@@ -1,0 +1,1 @@
+"""How a route moves from one version to another: one strategy a file, pure."""

@@ -1,0 +1,84 @@
+"""What the operator writes back to the registry: the tags of each version it has to do with. Pure.
+
+    fairlead.status   loading | serving | serving (failed ...) | held | refused: REASON | retired
+    fairlead.digest   what was pinned
+
+They are wanted here and written by whoever applies the plan; `written` remembers what is there already.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from fairlead_operator.documents import ModelEntry
+from fairlead_operator.state import Rollout, VersionTags
+
+LONGEST = 1000  # characters of a status: MLflow takes more, its page does not show more
+
+
+def wanted(
+    rollout: Rollout, before: ModelEntry | None, after: ModelEntry | None, refusal: tuple[str, str] | None, trouble: str
+) -> dict[str, VersionTags]:
+    """By version. `refusal`: (version, reason) of what is asked for and not served; `trouble`: what ails the
+    routed version in some replica."""
+    texts = {version: "retired" for version in rollout.tags if not _final(rollout, version)}
+    texts |= {version: f"retired (refused: {_reason(rollout, version)})" for version in _left(rollout)}
+    for version in before.versions if before else ():
+        texts.setdefault(version, "retired")
+    for version in after.versions if after else ():
+        texts[version] = "held" if version in rollout.held else "loading"
+    if after and after.routed:
+        texts[after.routed] = f"serving ({trouble})" if trouble else "serving"
+    if refusal is not None:
+        texts[refusal[0]] = f"refused: {refusal[1]}"
+    return {version: _tags(rollout, version, text, before, after) for version, text in texts.items()}
+
+
+def _tags(
+    rollout: Rollout, version: str, text: str, before: ModelEntry | None, after: ModelEntry | None
+) -> VersionTags:
+    digest = rollout.tags[version].digest if version in rollout.tags else ""
+    for entry in (before, after):
+        if entry and version in entry.versions:
+            digest = entry.versions[version].digest or digest
+    return VersionTags(_short(text), digest)
+
+
+def _final(rollout: Rollout, version: str) -> bool:
+    """Retired, and the registry knows: nothing more is to be said of it."""
+    tags = rollout.tags[version]
+    return tags.status.startswith("retired") and rollout.written.get(version) == tags
+
+
+def _left(rollout: Rollout) -> list[str]:
+    """Refused versions that the alias has left, as far as the registry does not say so yet."""
+    left = [refusal.version for refusal in rollout.refusals if refusal.left]
+    return [version for version in left if version in rollout.tags and not _final(rollout, version)]
+
+
+def _reason(rollout: Rollout, version: str) -> str:
+    return next(r.reason for r in reversed(rollout.refusals) if r.version == version)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def missing(rollout: Rollout) -> list[tuple[str, str, str]]:
+    """(version, tag, value) for what the registry has not been told yet."""
+    found = []
+    for version, tags in rollout.tags.items():
+        written = rollout.written.get(version, VersionTags())
+        if tags.digest and tags.digest != written.digest:
+            found.append((version, "digest", tags.digest))
+        if tags.status != written.status:
+            found.append((version, "status", tags.status))
+    return found
+
+
+def noted(rollout: Rollout, version: str, tag: str, value: str) -> Rollout:
+    """The rollout once the registry has taken this tag."""
+    old = rollout.written.get(version, VersionTags())
+    new = msgspec.structs.replace(old, **{tag: value})
+    return msgspec.structs.replace(rollout, written={**rollout.written, version: new})
