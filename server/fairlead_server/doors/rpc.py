@@ -15,6 +15,7 @@ import grpc
 
 from fairlead_server import log
 from fairlead_server.doors.codes import GRPC, INTERNAL_MESSAGE
+from fairlead_server.doors.farewell import say_goodbye
 from fairlead_server.doors.gate import Gate
 from fairlead_server.doors.seam import InferenceService, deadline_of
 from fairlead_server.errors import Kind, ServingError
@@ -42,6 +43,7 @@ class RpcServer:
     def __init__(self, service: InferenceService, gate: Gate, limits: Limits, grace_s: float) -> None:
         self._service = service
         self._gate = gate
+        self._port = 0
         self._server = grpc.aio.server(options=_options(limits, grace_s))
         handlers = {
             "ServerLive": self._live,
@@ -56,13 +58,16 @@ class RpcServer:
 
     async def start(self, address: str) -> int:
         """Bind, serve, and tell the port. `address` is HOST:PORT; port 0 takes a free one."""
-        port: int = self._server.add_insecure_port(address)
+        self._port = self._server.add_insecure_port(address)
         await self._server.start()
-        return port
+        return self._port
 
     async def drain(self, grace_s: float) -> None:
         """Tell clients to go elsewhere (GOAWAY), finish what is here within `grace_s`, and end."""
-        await self._server.stop(grace_s)
+        begun = _now()
+        if self._port:
+            await say_goodbye(self._port, grace_s)
+        await self._server.stop(max(0.0, grace_s - (_now() - begun)))
 
     async def _live(self, _data: bytes, _context: Any) -> bytes:
         return _bytes(_ServerLive(live=self._service.live()))
