@@ -38,6 +38,7 @@ def run_trial(argv: Sequence[str]) -> NoReturn:
 def _run(argv: Sequence[str], part: Part) -> NoReturn:
     """Ends without waiting for threads: a load under way cannot be stopped, and nobody needs it any more."""
     become_child()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is raised, and told by us as a line of ours
     arguments = parse(argv)
     settings = arguments.settings
     log.configure(settings.log_level, replica=settings.replica, boot=arguments.boot, worker=arguments.id)
