@@ -51,12 +51,7 @@ class MlflowSource:
     def files(self) -> list[SourceFile]:
         found: list[SourceFile] = []
         folders = [""]
-        asked = 0
-        while folders:
-            folder = folders.pop()
-            asked += 1
-            if folder.count("/") >= self._limits.depth or asked + len(found) > self._limits.files:
-                raise FetchFailure(f"{self._uri} holds more than one model's folder may", retry=False)
+        for folder in folders:  # which grows on the way
             for entry in self._list(folder):
                 path = f"{folder}{entry.path}"
                 if "/" in entry.path or entry.path in ("", ".", ".."):
@@ -65,6 +60,8 @@ class MlflowSource:
                     folders.append(f"{path}/")
                 elif path not in ADDED_BY_CLIENTS:
                     found.append(SourceFile(path, entry.file_size))
+            if len(found) + len(folders) > self._limits.files or folder.count("/") > self._limits.depth:
+                raise FetchFailure(f"{self._uri} holds more than one model's folder may", retry=False)
         return found
 
     def copy(self, file: SourceFile, to: Path) -> None:
@@ -75,11 +72,14 @@ class MlflowSource:
 
     def _list(self, folder: str) -> list[_Entry]:
         path = f"{self._root}/{folder}".rstrip("/")
-        body = self._http.read(self._api, {"path": path})
-        try:
-            return _page.decode(body).files
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise FetchFailure(f"{self._api}?path={path} is no listing: {error}", retry=True) from None
+
+        def take(body: bytes) -> list[_Entry]:
+            try:
+                return _page.decode(body).files
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise FetchFailure(f"{self._api}?path={path} is no listing: {error}", retry=True) from None
+
+        return self._http.read(self._api, {"path": path}, take)
 
 
 def credentials(environ: Mapping[str, str]) -> dict[str, str]:

@@ -17,7 +17,6 @@ import contextlib
 import ctypes
 import os
 import platform
-import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -121,8 +120,6 @@ class Desk:
 
 def _be_modest() -> None:
     """Low priority for processor and disk; where the system refuses, ordinary priority does too."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.nice(10)
     call = _IOPRIO.get(platform.machine())

@@ -36,7 +36,9 @@ def test_the_shell_command_of_the_documentation_agrees(vector: dict[str, Any], t
     command = re.search(r"```bash\n(.*?)```", PAGE, re.DOTALL)
     assert command is not None
     folder = lay(tmp_path, vector["files"])
-    done = subprocess.run(["bash", "-c", command[1]], cwd=folder, capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run(
+        ["bash", "-c", command[1]], cwd=folder, capture_output=True, text=True, check=True, timeout=20
+    )
     assert f"sha256:{done.stdout.split()[0]}" == vector["digest"]
 
 

@@ -145,7 +145,7 @@ def test_files_are_hashed_only_when_they_changed(tmp_path: Path) -> None:
         (["m.onnx"], "m.onnx", "a model has a folder of its own"),
         (["MLmodel"], "MLmodel", "a model has a folder of its own"),
         (["a\nb/1/model.onnx"], "'a\\nb'", "the name holds characters that cannot be shown"),
-        (["m/1/model.onnx", "m/1/a\nb"], "m/1", "the file name 'a\\nb' holds characters"),
+        (["m/1/model.onnx", "m/1/a\nb"], "m/1", "the file name 'a\\nb' holds a backslash or what"),
     ],
 )
 def test_odd_folders_are_told_and_hurt_nobody(tmp_path: Path, files: list[str], name: str, told: str) -> None:
