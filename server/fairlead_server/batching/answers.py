@@ -10,19 +10,29 @@ from fairlead_server.batching.request import BatchAnswer, Request
 from fairlead_server.errors import Kind, ServingError
 
 
+async def within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for the event, and say whether it came in time."""
+    try:
+        await asyncio.wait_for(event.wait(), max(seconds, 0.0))
+    except TimeoutError:
+        return event.is_set()
+    return True
+
+
 class Answers:
-    """The parts of a large request are told like any other, and not counted: their whole is."""
+    """The parts of a large request are told like any other, and not counted: their whole is. `all_told` is set
+    while nobody is owed an answer."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.counts = Counts()
         self._clock = clock
         self._owed = 0
-        self._none_owed = asyncio.Event()
-        self._none_owed.set()
+        self.all_told = asyncio.Event()
+        self.all_told.set()
 
     def accepted(self) -> None:
         self._owed += 1
-        self._none_owed.clear()
+        self.all_told.clear()
 
     def refused(self, error: ServingError) -> None:
         self.counts.failed(error.kind.value)
@@ -51,14 +61,7 @@ class Answers:
             self.counts.failed(Kind.CANCELLED.value)
             self._settled()
 
-    async def all_told(self, grace_s: float) -> None:
-        """Wait until nobody is owed an answer, or for so long."""
-        try:
-            await asyncio.wait_for(self._none_owed.wait(), grace_s)
-        except TimeoutError:
-            return
-
     def _settled(self) -> None:
         self._owed -= 1
         if not self._owed:
-            self._none_owed.set()
+            self.all_told.set()

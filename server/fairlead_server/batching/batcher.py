@@ -18,14 +18,15 @@ from concurrent.futures import Executor
 from fairlead_server import log
 from fairlead_server.batching import chunks
 from fairlead_server.batching.alarms import Alarms
-from fairlead_server.batching.answers import Answers
+from fairlead_server.batching.answers import Answers, within
 from fairlead_server.batching.budget import TurnBudget
-from fairlead_server.batching.execute import Array, Done, Run, RunModel, WrongRows, error_of, execute, names_of
+from fairlead_server.batching.execute import Array, Done, Run, RunModel, WrongRows, error_of, names_of
+from fairlead_server.batching.instances import Instances
 from fairlead_server.batching.lanes import Lanes, Left
 from fairlead_server.batching.marks import NoMark, RunningMark
 from fairlead_server.batching.predict import Predictor
 from fairlead_server.batching.request import BatchAnswer, Request
-from fairlead_server.batching.rows import fixed, leading_rows, shape_key
+from fairlead_server.batching.rows import fixed, leading_rows, shape_key, why_not
 from fairlead_server.batching.take import Limits
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.profile import Profile
@@ -53,22 +54,19 @@ class Batcher:
     ) -> None:
         self.batching = profile.batching and settings.max_batch_size > 1
         self.batching_reason = "" if self.batching else profile.batching_reason
-        self._run = run
+        self._instances = Instances(run, settings.instances, turn, executor, mark or NoMark())
         self._every = tuple(spec.name for spec in signature.outputs)
         self._one_shape = fixed(signature)
+        self._by_rows = not why_not(signature)
         self._settings = settings
         self._limits = Limits(settings.max_batch_size, settings.max_queue_delay_us / 1e6)
         self._predictor = Predictor(profile.latency_us if self._one_shape else {})
-        self._turn = turn
-        self._executor = executor
         self._clock = clock
-        self._mark = mark or NoMark()
         self._loop = asyncio.get_running_loop()
         self._waiting = Lanes()
         self._answers = Answers(clock)
-        self.counts = self._answers.counts
+        self.counts = self._answers.counts  # refusals included
         self._alarms = Alarms(self._loop, clock)
-        self._idle = settings.instances
         self._round_asked = False
         self._closing = False
 
@@ -109,10 +107,13 @@ class Batcher:
         self._closing = True
         self._limits = self._limits._replace(delay_s=0.0)
         self._ask_round()
-        await self._answers.all_told(grace_s)
+        end = self._clock() + grace_s
+        await within(grace_s, self._answers.all_told)
         self._let_go(self._waiting.sweep(0.0, everything=True), Kind.LEAVING, "this version was unloaded")
         self._alarms.clear()
-        return self._idle == self._settings.instances
+        return await within(
+            end - self._clock(), self._instances.at_rest
+        )  # a cancelled request's run may still be under way
 
     def _accept(
         self, inputs: Mapping[str, Array], rows: int | None, outputs: tuple[str, ...], deadline: float | None
@@ -124,7 +125,9 @@ class Batcher:
             deadline = now + self._settings.slo_ms / 1e3
         if deadline is not None and deadline <= now:
             raise ServingError(Kind.DEADLINE, "the deadline had passed when the request arrived")
-        places = max((leading_rows(inputs) if self.batching else rows) or 1, 1)
+        if self.batching or (rows is None and self._by_rows):
+            rows = leading_rows(inputs)
+        places = max(rows or 1, 1)
         self._make_room(places)
         key = () if self._one_shape else shape_key(inputs)
         future = self._loop.create_future()
@@ -148,14 +151,14 @@ class Batcher:
     # Rounds: who runs next.
 
     def _ask_round(self) -> None:
-        if self._idle and not self._round_asked:
+        if self._instances.idle and not self._round_asked:
             self._round_asked = True
             self._loop.call_soon(self._round)
 
     def _round(self) -> None:
         """Give every idle instance a batch."""
         self._round_asked = False
-        while self._idle and self._waiting:
+        while self._instances.idle and self._waiting:
             left = self._waiting.next_batch(self._limits, self._clock())
             self._let_go(left, Kind.DEADLINE, _LATE)
             if left.wake is not None:
@@ -165,39 +168,12 @@ class Batcher:
             self._start(left.batch)
 
     def _start(self, batch: list[Request]) -> None:
-        self._idle -= 1
-        run = Run(batch, names_of(batch, self._every), self._clock(), on_thread=False)
-        if self._turn.allows(self._predictor.predict(run.key, run.rows)):
-            outcome = self._execute(run)
-            self._turn.spend((self._clock() - run.started) * 1e6)
-            self._finish(run, outcome)
-            return
-        run.on_thread = True
-        try:
-            self._executor.submit(self._on_thread, run)
-        except RuntimeError:
-            self._finish(run, ServingError(Kind.LEAVING, "this worker is ending"))
-
-    def _execute(self, run: Run) -> Done | Exception:
-        slot = self._mark.enter()
-        try:
-            return execute(self._run, run.batch, run.names, by_rows=self.batching)
-        except Exception as fault:  # whatever a runtime raises, the queue lives on
-            return fault
-        finally:
-            self._mark.leave(slot)
-
-    def _on_thread(self, run: Run) -> None:
-        outcome = self._execute(run)
-        try:
-            self._loop.call_soon_threadsafe(self._finish, run, outcome)
-        except RuntimeError:
-            return  # the loop is closed: nobody waits any more
+        run = Run(batch, names_of(batch, self._every), self._clock(), by_rows=self.batching)
+        self._instances.start(run, self._predictor.predict(run.key, run.rows), self._finish)
 
     # Answers.
 
     def _finish(self, run: Run, outcome: Done | Exception) -> None:
-        self._idle += 1
         if isinstance(outcome, WrongRows):
             self._turn_off(str(outcome))
         if isinstance(outcome, Done):

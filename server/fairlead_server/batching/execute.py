@@ -33,12 +33,14 @@ class Done:
 
 @dataclasses.dataclass(slots=True)
 class Run:
-    """Requests of one shape that run together, for the outputs `names`. `started` is in the batcher's clock."""
+    """Requests of one shape that run together, for the outputs `names`. `started` is in the batcher's clock;
+    `by_rows` asks for outputs of as many rows as the inputs."""
 
     batch: list[Request]
     names: tuple[str, ...]
     started: float
-    on_thread: bool
+    by_rows: bool
+    on_thread: bool = False
     rows: int = 0
 
     def __post_init__(self) -> None:
@@ -49,17 +51,18 @@ class Run:
         return self.batch[0].key
 
 
-def execute(run: RunModel, batch: Sequence[Request], names: tuple[str, ...], *, by_rows: bool) -> Done:
+def execute(model: RunModel, run: Run) -> Done:
     """One concatenate for each input, views out (rule 4). A request alone is passed as it is.
 
-    Raises what `run` raises, and WrongRows for more than one request.
+    Raises what `model` raises, and WrongRows for more than one request.
     """
+    batch = run.batch
     begin = time.perf_counter()
     inputs = batch[0].inputs if len(batch) == 1 else _together(batch)
     ready = time.perf_counter()
-    outputs = run(inputs, names)
+    outputs = model(inputs, run.names)
     ran = time.perf_counter()
-    wrong = _wrong_rows(inputs, outputs) if by_rows else ""
+    wrong = _wrong_rows(inputs, outputs) if run.by_rows else ""
     if len(batch) == 1:
         answers = [outputs]
     elif wrong:
