@@ -45,7 +45,7 @@ async def _serve(home: Home, times: Times) -> int:
 
 async def _greet(supervisor: Supervisor) -> None:
     """Tell whoever started this where it answers, when it does."""
-    while supervisor.not_ready():
+    while supervisor.not_ready():  # noqa: ASYNC110 - a person waits for it, once
         await asyncio.sleep(LOOK_S)
     sys.stdout.write(addresses(supervisor.settings))
     sys.stdout.flush()

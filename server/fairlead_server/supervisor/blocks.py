@@ -59,10 +59,9 @@ def take_home(settings: ReplicaSettings, wait_s: float) -> Home:
 
 
 def order(replica: str, known: dict[str, int]) -> list[int]:
-    """The blocks in the order to try: one's own, then those that nobody is known to have, then the rest."""
+    """The blocks in the order to try: one's own, then the others as they come. Who is alive is told by the locks."""
     own = [known[replica]] if replica in known else []
-    others = [k for k in range(MOST_BLOCKS) if k not in own]
-    return own + sorted(others, key=lambda k: (bool(replica) and k in known.values(), k))
+    return own + [k for k in range(MOST_BLOCKS) if k not in own]
 
 
 def _first_free(settings: ReplicaSettings, root: Path, known: dict[str, int], wait_s: float) -> tuple[int, Home]:

@@ -147,6 +147,14 @@ class Supervisor:
 
     # what the engine asks
 
+    def has_nothing_to_serve(self) -> bool:
+        """No catalog came yet, and none is on the way."""
+        settings = self._settings
+        return (
+            self._carrier.stored is None
+            and not Path(settings.catalog_file or settings.models or "/dev/null/-").exists()
+        )
+
     @property
     def alive(self) -> bool:
         """May be asked from any thread."""

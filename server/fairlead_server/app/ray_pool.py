@@ -1,0 +1,160 @@
+"""The engine `ray`: a pool as one deployment of Ray Serve. The only file with ray.
+
+Serve owns the replicas (placement, health, restarts, replacement); each is an actor that runs a supervisor on a
+thread of its own, and serves the pool's own ports. Requests do not pass through Serve, whose proxy is off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that this pool exists
+
+import ray
+from ray import serve
+
+from fairlead_server.app.aside import Aside
+from fairlead_server.app.process import addresses
+from fairlead_server.settings import ReplicaSettings
+
+READY_S = 120.0  # a new replica counts as started when it is ready, so that Serve replaces one after the other
+HEALTH_PERIOD_S = 2.0
+HEALTH_TIMEOUT_S = 10.0
+MARGIN_S = 10.0  # between a drain's own limits and Serve's patience
+OBJECT_STORE_BYTES = 100 * 2**20  # the least that Ray takes: nothing is stored there
+POLL_S = 0.5
+
+
+class Replica:
+    """The actor. `settings` is ReplicaSettings as JSON."""
+
+    def __init__(self, settings: str) -> None:
+        wanted = msgspec.json.decode(settings, type=ReplicaSettings)
+        self._aside = Aside(msgspec.structs.replace(wanted, replica=wanted.replica or _node_name()))
+        self._aside.start()
+        self._aside.wait_ready(READY_S)
+
+    def reconfigure(self, config: Mapping[str, Any]) -> None:
+        self._aside.reconfigure(config)
+
+    def check_health(self) -> None:
+        dead = self._aside.dead()
+        if dead:
+            raise RuntimeError(dead)
+
+    async def __del__(self) -> None:
+        await self._aside.leave()
+
+
+def _node_name() -> str:
+    """The same for every actor on this node, and another on the next node of the same machine."""
+    return f"{socket.gethostname()}-{ray.get_runtime_context().get_node_id()[:8]}"
+
+
+def application(settings: ReplicaSettings, replicas: int) -> Any:
+    """The deployment, for `serve.run` and for a RayService's `import_path` alike."""
+    drain = settings.drain
+    deployment = serve.deployment(Replica).options(
+        name="Pool",
+        num_replicas=replicas,
+        max_replicas_per_node=1,
+        ray_actor_options={"num_cpus": settings.cores or 1},
+        health_check_period_s=HEALTH_PERIOD_S,
+        health_check_timeout_s=HEALTH_TIMEOUT_S,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=drain.balancer_s + drain.grace_s + MARGIN_S,
+    )
+    return deployment.bind(msgspec.json.encode(settings).decode())
+
+
+def run(settings: ReplicaSettings, replicas: int, address: str) -> int:
+    """The driver: until a signal, which drains the replicas and ends what was started here."""
+    _connect(address)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    name = f"fairlead-{settings.pool}"
+    ours = not _serve_runs()
+    try:
+        serve.start(proxy_location="Disabled")
+        pool = serve.RunTarget(application(settings, replicas), name=name, route_prefix=None)
+        serve.run_many([pool], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+        if not _wait_running(name, stop):
+            return 2
+        if not stop.is_set():
+            _tell(settings, replicas)
+        stop.wait()
+        return 0
+    finally:
+        _shut_down(name, ours)
+
+
+def _connect(address: str) -> None:
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    quiet = {"log_to_driver": False, "logging_level": "error"}  # the actors' lines are in Ray's own session folder
+    if address:
+        ray.init(address=address, **quiet)
+    else:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+
+
+def _serve_runs() -> bool:
+    try:
+        return serve.context._get_global_client(raise_if_no_controller_running=False) is not None
+    except Exception:
+        return False
+
+
+def _wait_running(name: str, stop: threading.Event) -> bool:
+    """Tell where the pool answers once Serve says that it runs. False when it will not."""
+    while not stop.wait(POLL_S):
+        status = serve.status().applications.get(name)
+        if status is None:
+            continue
+        if status.status == "DEPLOY_FAILED":
+            sys.stderr.write(f"fairlead serve: the pool cannot be started: {_last_line(status)}\n")
+            return False
+        if status.status == "RUNNING":
+            return True
+    return True
+
+
+def _tell(settings: ReplicaSettings, replicas: int) -> None:
+    """Where the replicas of this machine answer; on other machines it is the same ports."""
+    names = ("http_port", "grpc_port", "metrics_port", "control_port")
+    for index in range(replicas if settings.port_step else 1):
+        shift = index * settings.port_step
+        moved = {name: getattr(settings, name) + shift for name in names}
+        sys.stdout.write(addresses(msgspec.structs.replace(settings, **moved)))
+    sys.stdout.flush()
+
+
+def _last_line(status: Any) -> str:
+    messages = [status.message, *(held.message for held in status.deployments.values())]
+    lines = [line for message in messages for line in message.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else "Ray Serve does not say why"
+
+
+def _shut_down(name: str, ours: bool) -> None:
+    """A second signal ends it at once: the actors' children end with them."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(1))
+    serve.delete(name)
+    if ours:
+        serve.shutdown()
+    ray.shutdown()
