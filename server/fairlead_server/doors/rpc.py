@@ -84,7 +84,7 @@ class RpcServer:
 
     async def _model_metadata(self, data: bytes, _context: Any) -> bytes:
         wanted = v2_proto.parse(_ModelMetadataRequest, data)
-        return _bytes(_ModelMetadata(**self._service.model_metadata(wanted.name, wanted.version or None)))
+        return _bytes(_ModelMetadata(**_known(self._service.model_metadata(wanted.name, wanted.version or None))))
 
     async def _infer(self, data: bytes, context: Any) -> bytes:
         with self._gate:
@@ -136,6 +136,15 @@ def _options(limits: Limits, grace_s: float) -> list[tuple[str, int]]:
         ("grpc.max_connection_age_ms", round(limits.age_s * 1000)),  # grpc adds its own jitter of a tenth
         ("grpc.max_connection_age_grace_ms", round(grace_s * 1000)),
     ]
+
+
+def _known(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The protocol's fields: its message has no place for a tensor's parameters (labels), which HTTP tells."""
+    tensors = {
+        side: [{key: tensor[key] for key in ("name", "datatype", "shape")} for tensor in metadata[side]]
+        for side in ("inputs", "outputs")
+    }
+    return metadata | tensors
 
 
 def _now() -> float:

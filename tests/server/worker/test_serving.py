@@ -296,3 +296,29 @@ def test_a_worker_that_cannot_open_its_doors_says_so_and_ends(ports: Ports, tmp_
                 assert "worker_broke" in worker.log.read_text()
 
     asyncio.run(story())
+
+
+def test_labels_and_fixed_shapes_are_served_too(ports: Ports, tmp_path: Path) -> None:
+    """A ZipMap is a tensor with its labels in HTTP's metadata; a model without free rows answers as it is."""
+
+    async def story() -> None:
+        models = {
+            "pets": onnx_models.build_zipmap(tmp_path / "pets" / "model.onnx", labels=("cat", "dog")),
+            "fixed": onnx_models.build_fixed(tmp_path / "fixed" / "model.onnx"),
+        }
+        async with Process("worker", ports) as worker, Clients(ports) as clients:
+            for name, path in models.items():
+                worker.load(f"{name}-1a", path)
+            worker.send(link.Apply(1, {name: entry("1", f"{name}-1a") for name in models}))
+            await worker.accepting()
+            told = (await clients.http.get_model_metadata("pets"))["outputs"][0]
+            assert told["parameters"] == {"labels": ["cat", "dog"]}
+            assert (await clients.grpc.get_model_metadata("pets")).outputs[0].shape == [-1, 2]
+            tensor = triton_grpc.InferInput("x", [2, 4], "FP32")
+            tensor.set_data_from_numpy(X)
+            assert (await clients.grpc.infer("fixed", [tensor])).as_numpy("y") == pytest.approx(X)
+            tensor = triton_http.InferInput("x", [2, 2], "FP32")
+            tensor.set_data_from_numpy(X[:, :2])
+            assert (await clients.http.infer("pets", [tensor])).as_numpy("y") == pytest.approx(X[:, :2])
+
+    asyncio.run(story())

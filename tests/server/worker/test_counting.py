@@ -1,0 +1,19 @@
+"""A version's counters as a message."""
+
+from __future__ import annotations
+
+from fairlead_server.batching.counts import Counts
+from fairlead_server.worker.counting import version_counts
+
+
+def test_the_message_is_a_copy_of_the_attributes() -> None:
+    """What is counted later does not change what was sent."""
+    counts = Counts()
+    counts.requests, counts.request_us = 2, 700
+    counts.failed("invalid")
+    counts.latency.add(350)
+    sent = version_counts("churn", "3", counts, leases=1)
+    counts.failed("invalid")
+    counts.latency.add(350)
+    assert (sent.model, sent.version, sent.requests, sent.request_us, sent.leases) == ("churn", "3", 2, 700, 1)
+    assert (sent.failures, sum(sent.latency.counts), sent.latency.sum) == ({"invalid": 1}, 1, 350)

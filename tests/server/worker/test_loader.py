@@ -1,0 +1,72 @@
+"""Opening a version on its own thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import onnx_models
+import pytest
+
+from fairlead_server.link import Load
+from fairlead_server.models.profile import Profile
+from fairlead_server.models.settings import VersionSettings
+from fairlead_server.runtimes import LoadFailure
+from fairlead_server.worker.loader import open_version
+
+SETTINGS = VersionSettings(warmup_budget_ms=100)
+KNOWN = Profile(bytes=1, latency_us={1: 2.0}, batching=True)
+
+
+def load(path: Path, profile: Profile | None = None) -> Load:
+    return Load("u", "add", "3", str(path), "sha256:0", SETTINGS, profile)
+
+
+def test_what_was_measured_before_is_trusted(tmp_path: Path) -> None:
+    """With a profile nothing is measured again; without one it is."""
+
+    async def story() -> None:
+        path = onnx_models.build_linear(tmp_path / "model.onnx")
+        warming: list[threading.Thread] = []
+        opened = await open_version(load(path, KNOWN), 1, lambda: warming.append(threading.current_thread()))
+        assert (opened.profile, warming) == (KNOWN, [threading.main_thread()])
+        opened = await open_version(load(path), 1, lambda: None)
+        assert (opened.profile.batching, opened.profile.smoke.source) == (True, "made-up")
+
+    asyncio.run(story())
+
+
+def test_any_fault_is_a_load_failure(tmp_path: Path) -> None:
+    """The runtime's own are final where they say so; what nobody foresaw may pass."""
+
+    async def story() -> None:
+        with pytest.raises(LoadFailure) as caught:
+            await open_version(load(onnx_models.build_corrupt(tmp_path / "model.onnx")), 1, lambda: None)
+        assert caught.value.final
+
+        def broken() -> None:
+            raise AssertionError
+
+        with pytest.raises(LoadFailure, match="no attribute") as caught:
+            await open_version(Load("u", "add", "3", str(tmp_path), "sha256:0", None), 1, broken)  # type: ignore[arg-type]
+        assert not caught.value.final
+
+    asyncio.run(story())
+
+
+def test_the_loop_runs_on_while_a_version_is_opened(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+    """A load stalls nobody: the worst delay of the loop beside one is told."""
+
+    async def story() -> None:
+        path = onnx_models.build_large(tmp_path / "model.onnx", megabytes=128)
+        opening = asyncio.ensure_future(open_version(load(path), 2, lambda: None))
+        loop, worst = asyncio.get_running_loop(), 0.0
+        while not opening.done():
+            before = loop.time()
+            await asyncio.sleep(0.001)
+            worst = max(worst, loop.time() - before - 0.001)
+        await opening
+        record_property("loop_delay_beside_a_load_ms", round(worst * 1e3, 1))
+
+    asyncio.run(story())
