@@ -25,7 +25,7 @@ class Listener:
     def __init__(self, sock: socket.socket, connect: Callable[[], asyncio.Protocol]) -> None:
         """Takes a duplicate: the caller's socket stays open and is the caller's to close."""
         self._sock = socket.socket(fileno=os.dup(sock.fileno()))
-        self._sock.setblocking(False)
+        self._sock.settimeout(0)
         self._connect = connect
         self._loop = asyncio.get_running_loop()
         self._arriving: set[asyncio.Task[None]] = set()
@@ -49,6 +49,9 @@ class Listener:
 
     def _accept(self) -> None:
         for _ in range(_BATCH):
+            # Whether accept blocks is a property of the socket, not of our descriptor, so anybody who shares it may
+            # have changed it (Python's `socket.dup` does). Blocking here would stop this whole process.
+            os.set_blocking(self._sock.fileno(), False)
             try:
                 connection, _address = self._sock.accept()
             except (BlockingIOError, InterruptedError):
