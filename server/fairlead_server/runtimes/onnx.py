@@ -105,7 +105,7 @@ def _options(settings: VersionSettings, threads: int) -> ort.SessionOptions:
         ("session.inter_op.allow_spinning", "0"),
         ("session.use_env_allocators", "1"),
         ("session.use_device_allocator_for_initializers", "1"),
-        ("session.record_ep_graph_assignment_info", "1"),
+        ("session.record_ep_graph_assignment_info", "0" if settings.providers == ("cpu",) else "1"),
     ):
         options.add_session_config_entry(key, value)
     return options
@@ -140,15 +140,10 @@ def _fallen_back(session: Any, wanted: list[Any]) -> tuple[str, ...]:
         return ()
     if first not in session.get_providers():
         raise LoadFailure(f"{first} was asked for and could not be started; see the driver's and CUDA's versions")
-    nodes = [
-        node.op_type
-        for part in session.get_provider_graph_assignment_info()
-        if part.ep_name == PROVIDERS["cpu"]
-        for node in part.get_nodes()
-    ]
-    if not nodes:
-        return ()
-    return (f"{len(nodes)} operators run on the CPU inside a CUDA session: {', '.join(sorted(set(nodes))[:8])}",)
+    parts = session.get_provider_graph_assignment_info()
+    nodes = [node.op_type for part in parts if part.ep_name == PROVIDERS["cpu"] for node in part.get_nodes()]
+    names = ", ".join(sorted(set(nodes))[:8])
+    return (f"{len(nodes)} operators run on the CPU inside a session for {first}: {names}",) if nodes else ()
 
 
 def _run_failure(fault: Exception) -> RunFailure:
@@ -157,6 +152,8 @@ def _run_failure(fault: Exception) -> RunFailure:
         return RunFailure(Kind.OVERLOADED, "not enough memory to run this request now", retry_after=1.0)
     if isinstance(fault, UnicodeEncodeError):
         return RunFailure(Kind.REJECTED, "a string input holds text that is not valid UTF-8")
+    if ort_messages.is_device(text):
+        return RunFailure(Kind.INTERNAL, "the device failed while the model ran")
     return RunFailure(Kind.REJECTED, ort_messages.run_sentence(text))
 
 

@@ -13,18 +13,25 @@ _NODE = re.compile(
 )
 # "/onnxruntime_src/.../file.cc:87 virtual OrtValue* onnxruntime::X::Y(int, const Z&) " and "file.cc:57 Name "
 _PLACE = re.compile(
-    r"(?:/\S+|\b\w+)\.(?:cc|h):\d+ (?:[^()]*\([^()]*(?:\([^()]*\)[^()]*)*\)(?: const)? |\w+ )?", re.DOTALL
+    r"/\S+\.(?:cc|h):\d+ [^()]*\([^()]*(?:\([^()]*\)[^()]*)*\)(?: const)? |(?:/\S+|\b\w+)\.(?:cc|h):\d+ (?:\w+ )?",
+    re.DOTALL,
 )
 _SAFEINT = re.compile(r"^.*SafeIntOnOverflow\(\)\s*", re.DOTALL)
 _PATH = re.compile(r"Load model from \S+ failed:\s*")
 
 _MEMORY = ("Failed to allocate memory", "bad_alloc", "out of memory", "CUDA error 2", "CUBLAS_STATUS_ALLOC_FAILED")
+_DEVICE = ("CUDA error", "CUDA failure", "CUDNN failure", "CUBLAS failure", "CUDNN_STATUS", "CUBLAS_STATUS")
 
 
 def is_memory(text: str) -> bool:
     """Whether a failure was for want of memory: the same input may run at another time."""
     lower = text.lower()
     return any(word.lower() in lower for word in _MEMORY)
+
+
+def is_device(text: str) -> bool:
+    """Whether the accelerator failed rather than the input; ask `is_memory` first."""
+    return any(word in text for word in _DEVICE)
 
 
 def run_sentence(text: str) -> str:
