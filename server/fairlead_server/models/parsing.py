@@ -21,7 +21,7 @@ import msgspec
 
 from fairlead_server.models import from_yaml
 from fairlead_server.models.catalog import API_VERSION, FEATURES, Catalog, Match, ModelEntry, Route, VersionEntry
-from fairlead_server.models.settings import VersionSettings
+from fairlead_server.models.settings import resolve
 
 
 class CatalogFault(Exception):
@@ -144,9 +144,9 @@ def _check_versions(path: str, entry: ModelEntry) -> None:
         if not wanted.source:
             raise CatalogFault(f"{here}.source", "is empty")
         try:
-            msgspec.convert(wanted.settings, VersionSettings)
-        except msgspec.ValidationError as error:
-            raise _located(f"{here}.settings", error) from None
+            resolve(wanted.settings)
+        except ValueError as error:
+            raise CatalogFault(f"{here}.settings", str(error)) from None
     for alias, version in entry.aliases.items():
         here = f"{path}.aliases[{json.dumps(alias, ensure_ascii=False)}]"
         _check_known(here, version, entry)
@@ -159,8 +159,9 @@ def _check_route(path: str, entry: ModelEntry) -> None:
     for version in route.weights:
         _check_known(f"{path}.weights", version, entry)
     total = sum(route.weights.values())
-    if not 0 < total < float("inf"):
-        raise CatalogFault(f"{path}.weights", "at least one must be above 0, and all of them finite")
+    # All of them 0 is how a version is loaded before anything is routed to it.
+    if not route.weights or not 0 <= total < float("inf"):
+        raise CatalogFault(f"{path}.weights", "names no version, or its sum is not finite")
     if route.sticky is not None and (route.sticky.header is None) == (route.sticky.parameter is None):
         raise CatalogFault(f"{path}.sticky", "names one header or one parameter")
     for i, match in enumerate(route.matches):

@@ -55,6 +55,13 @@ def test_yaml_is_not_taken_over_the_wire() -> None:
     assert fault(b"generation: 7", yaml=False).startswith("$: JSON is malformed")
 
 
+def test_a_route_may_send_nothing_anywhere_yet() -> None:
+    """A first version is loaded and proven before it has a weight."""
+    catalog, faults = parse(document({"churn": entry(route={"weights": {"3": 0}})}))
+    assert faults == {}
+    assert catalog.models["churn"].route.weights == {"3": 0.0}
+
+
 def test_unknown_optional_fields_are_ignored() -> None:
     """Fields of a newer operator are passed over, at every level but where they would change a choice."""
     newer = entry(note="x", route={"weights": {"3": 1}, "shadow": "4"})
@@ -102,15 +109,14 @@ def test_a_structural_fault_refuses_the_document(data: bytes, told: str) -> None
         ),
         (
             entry(versions={"3": {"source": "/m", "settings": {"max_batch_size": 0}}}),
-            '$.models["a.b"].versions["3"].settings.max_batch_size: Expected `int` >= 1',
+            '$.models["a.b"].versions["3"].settings: max_batch_size: Expected `int` >= 1',
         ),
         (
             entry(route={"weights": {"5": 1}}),
             "$.models[\"a.b\"].route.weights: names version '5', and the entry holds 3, 4",
         ),
-        (entry(route={"weights": {"3": 0, "4": 0}}), '$.models["a.b"].route.weights: at least one must be above 0'),
-        (entry(route={"weights": {}}), '$.models["a.b"].route.weights: at least one must be above 0'),
-        (entry(route={"weights": {"3": 1e308, "4": 1e308}}), '$.models["a.b"].route.weights: at least one must be'),
+        (entry(route={"weights": {}}), '$.models["a.b"].route.weights: names no version'),
+        (entry(route={"weights": {"3": 1e308, "4": 1e308}}), '$.models["a.b"].route.weights: names no version, or its'),
         (entry(route={"weights": {"3": -1}}), '$.models["a.b"].route.weights[...]: Expected `float` >= 0.0'),
         (entry(route={"weights": {"3": 1}, "sticky": {}}), '$.models["a.b"].route.sticky: names one header or one'),
         (
