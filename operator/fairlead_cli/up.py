@@ -1,6 +1,6 @@
 """`fairlead up`: MLflow, a pool and the operator on this machine, from start to end.
 
-    take the data folder -> choose ports -> MLflow and the pool -> the operator -> ready
+    take the data folder -> choose ports -> start MLflow and the pool -> MLflow answers: start the operator -> ready
     the end, by whatever cause: operator -> pool (it drains) -> MLflow
 
 Each part is a `Part` with a session of its own, so that Ctrl-C reaches only this process, which ends the others
@@ -38,7 +38,10 @@ _POLL_S = 0.1
 
 
 class Up:
-    """The running parts; a context manager that ends them. Waits stop when a part dies or the user wants an end."""
+    """The running parts; a context manager that ends them. Waits stop when a part dies or the user wants an end.
+
+    It is entered when MLflow answers; `ready` waits for the others, and can wait until there is nothing else to do.
+    """
 
     def __init__(self, plan: parts.Plan, interrupts: Interrupts, out: TextIO) -> None:
         self.folder = Folder(plan.data)
@@ -61,6 +64,13 @@ class Up:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end()
+
+    def ready(self) -> None:
+        """Waits until the pool answers and the operator sees the registry, and tells other commands the addresses."""
+        self.wait("the pool to answer", lambda: self.answers(f"{self.at.control}/control/status"), _START_S)
+        self.wait("the operator to see the registry", self._operating, _START_S)
+        self._kept.callback(self.folder.forget)
+        self.folder.tell(self.at)
 
     def start(self, name: str, command: Sequence[str], *, grace_s: float = 5.0, ends: bool = False) -> Part:
         """Starts one more process that lives no longer than this one; its log is `logs/NAME.log`.
@@ -147,20 +157,16 @@ class Up:
         self._start_part("MLflow", parts.mlflow(self.folder, mlflow_ports.first))
         self._start_part("the pool", parts.pool(self.folder, self._plan, pool_ports.first))
         self.wait("MLflow to answer", lambda: self.answers(f"{self.at.registry}/health"), _START_S)
-        self.wait("the pool to answer", lambda: self.answers(f"{self.at.control}/control/status"), _START_S)
+        self._operator_began = time.time()
         self._start_part("the operator", parts.operator(self.folder, self.at))
-        began = time.time()
-        self.wait("the operator to see the registry", lambda: self._operating(began), _START_S)
-        self._kept.callback(self.folder.forget)
-        self.folder.tell(self.at)
 
-    def _operating(self, began: float) -> bool | None:
-        """True once the operator has had a whole answer of the registry."""
+    def _operating(self) -> bool | None:
+        """True once this operator has had a whole answer of the registry."""
         try:
             seen = rollouts.read(self.folder.operator)["registry"]["seen"]
         except (CommandError, KeyError):
             return None
-        return (seen is not None and seen >= began) or None
+        return (seen is not None and seen >= self._operator_began) or None
 
     def _start_part(self, name: str, command: Sequence[str]) -> None:
         part = self.start(name, command, grace_s=_GRACE_S[name])
@@ -184,6 +190,7 @@ def run(plan: parts.Plan, out: TextIO = sys.stdout) -> int:
     with Interrupts() as interrupts:
         try:
             with Up(plan, interrupts, out) as up:
+                up.ready()
                 out.write(welcome(up.at, up.folder))
                 out.flush()
                 while True:

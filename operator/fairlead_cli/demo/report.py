@@ -11,7 +11,7 @@ from typing import Any
 from fairlead_cli.demo.figures import Answer, Figures, Switch, Truth, add_up, by_version
 from fairlead_cli.tables import table
 
-_ROW = "{:>5}  {:<24}  {:>6}  {:>6}  {:>8}  {:>7}  {:>7}  {:>5}"
+_ROW = "{:>6}  {:<26}  {:>6}  {:>6}  {:>8}  {:>7}  {:>7}  {:>5}"
 HEAD = _ROW.format("time", "who answers", "HTTP/s", "gRPC/s", "accuracy", "p50 ms", "p99 ms", "lost")
 
 
@@ -102,10 +102,11 @@ def _cells(figures: Figures) -> tuple[str, str, str]:
 
 
 def _told(switch: Switch) -> str:
-    if switch.first_answer_s is None:
+    if switch.ready_s is None:
         return ""
-    said = f"version {switch.version} answered {switch.first_answer_s:.1f} s after its promotion"
-    if switch.last_old_answer_s is not None:
-        both_ms = (switch.last_old_answer_s - switch.first_answer_s) * 1000
-        said += f"; old and new answered side by side for {max(0.0, both_ms):.0f} ms"
+    said = f"version {switch.version} was ready {switch.ready_s:.1f} s after its promotion"
+    if switch.first_answer_s is not None and switch.last_old_answer_s is not None:
+        both_ms = max(0.0, switch.last_old_answer_s - switch.first_answer_s) * 1000
+        said += f", answered {max(0.0, switch.first_answer_s - switch.ready_s):.2f} s later"
+        said += f", and for {both_ms:.0f} ms beside the old one"
     return said + "\n"

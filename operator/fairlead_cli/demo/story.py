@@ -78,6 +78,7 @@ class Story:
         options = ("--registry", self._up.at.registry, "--model", MODEL, "--out", str(self._samples))
         self._samples.unlink(missing_ok=True)
         scientist = self._start("the training", "train", *options, ends=True)
+        self._up.ready()
         self._watch.until("the training", lambda: self._up.finished(scientist) or None, _TRAIN_S)
         told = json.loads(self._samples.read_text())
         self._watch.truth.digits = told["digits"]
