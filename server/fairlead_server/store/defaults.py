@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from fairlead_server.models import from_yaml
-from fairlead_server.models.settings import VersionSettings
+from fairlead_server.models.settings import VersionSettings, resolve
 from fairlead_server.store.failure import FetchFailure
 
 NAME = "fairlead.yaml"
@@ -30,8 +28,8 @@ def defaults(folder: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise _wrong("write `settings:`, and the settings below it")
     try:
-        msgspec.convert(settings, VersionSettings)
-    except msgspec.ValidationError as error:
+        resolve(settings)
+    except ValueError as error:
         raise _wrong(str(error)) from None
     return {name: value for name, value in settings.items() if name in VersionSettings.__struct_fields__}
 
