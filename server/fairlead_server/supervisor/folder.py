@@ -68,6 +68,17 @@ class Scan(NamedTuple):
     memory: Memory
 
 
+def remember(models: Mapping[str, ModelEntry]) -> Memory:
+    """For the first scan after a restart, from the stored catalog: what cannot be read then stays, as it does later."""
+    taken = {
+        (model, version): Taken(Sighting(one.source, ()), one.digest)
+        for model, entry in models.items()
+        for version, one in entry.versions.items()
+        if one.digest is not None and _NUMBER.fullmatch(version)
+    }
+    return Memory(Look({key: old.sighting for key, old in taken.items()}, {}), taken)
+
+
 def scan(path: Path, previous: Memory | None = None) -> Scan:
     """Never raises: what goes wrong is in `problems`."""
     memory = previous or Memory()

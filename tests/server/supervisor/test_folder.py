@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from fairlead_server.models.catalog import ModelEntry
 from fairlead_server.store.digest import digest_folder
 from fairlead_server.store.listing import LocalFile
-from fairlead_server.supervisor.folder import Look, Memory, Scan, Sighting, scan, settle, to_hash
+from fairlead_server.supervisor.folder import Look, Memory, Scan, Sighting, remember, scan, settle, to_hash
 
 
 def put(path: Path, content: str = "x") -> Path:
@@ -126,6 +126,22 @@ def test_the_watched_folder_gone_is_no_absence(tmp_path: Path) -> None:
     after = settled(tmp_path / "models", before.memory)
     assert after.models == before.models
     assert after.problems[""].endswith("models cannot be read: No such file or directory")
+
+
+def test_a_restart_begins_with_what_was_served(tmp_path: Path) -> None:
+    """With the stored catalog remembered, a folder that cannot be read at the start unloads nothing, what is as it
+    was is no change, and what was removed meanwhile goes."""
+    for version in ("1", "2"):
+        put(tmp_path / "models" / "m" / version / "model.onnx", version)
+    before = settled(tmp_path / "models").models
+    (tmp_path / "models").rename(tmp_path / "elsewhere")
+    assert settled(tmp_path / "models", remember(before)).models == before
+    (tmp_path / "elsewhere").rename(tmp_path / "models")
+    assert scan(tmp_path / "models", remember(before)).models == before
+    (tmp_path / "models" / "m" / "2" / "model.onnx").unlink()
+    (tmp_path / "models" / "m" / "2").rmdir()
+    after = settled(tmp_path / "models", remember(before)).models
+    assert after["m"].versions == {"1": before["m"].versions["1"]}
 
 
 def test_files_are_hashed_only_when_they_changed(tmp_path: Path) -> None:
