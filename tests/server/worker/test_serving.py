@@ -322,3 +322,19 @@ def test_labels_and_fixed_shapes_are_served_too(ports: Ports, tmp_path: Path) ->
             assert (await clients.http.infer("pets", [tensor])).as_numpy("y") == pytest.approx(X[:, :2])
 
     asyncio.run(story())
+
+
+def test_a_drain_before_the_doors_open_ends_at_once(ports: Ports, tmp_path: Path) -> None:
+    """There is nobody to wait for, whatever is still loading."""
+
+    async def story() -> None:
+        path = onnx_models.build_slow(tmp_path / "5" / "model.onnx", layers=400)
+        async with Process("worker", ports) as worker:
+            worker.load("add-5a", path, VersionSettings(warmup_budget_ms=10_000))
+            worker.send(link.Apply(1, {"add": entry("5", "add-5a")}))
+            await worker.moved("add-5a", State.WARMING)
+            worker.send(link.Drain(10.0, 5.0))
+            assert await worker.ended(3) == 0
+            assert link.Accepting(True) not in worker.messages
+
+    asyncio.run(story())
