@@ -88,15 +88,23 @@ def test_batches_keep_to_the_limit_in_order(make: Any, x: Any) -> None:
 
 
 def test_instances_run_side_by_side(make: Any, x: Any) -> None:
-    """Two instances are two runs at once, and not three."""
+    """Two instances are two runs at once, and never three."""
 
     async def story() -> None:
-        session = FakeSession(delay_s=0.1)
-        async with make(session, instances=2, max_batch_size=1, batching=False) as batcher:
-            begin = time.perf_counter()
-            await asyncio.gather(*(batcher.submit(x(n), 1) for n in range(4)))
-            took = time.perf_counter() - begin
-        assert 0.19 < took < 0.35
+        running: list[int] = []
+        most = 0
+
+        def note(x: np.ndarray) -> np.ndarray:
+            nonlocal most
+            running.append(1)
+            most = max(most, len(running))
+            time.sleep(0.03)
+            running.pop()
+            return x
+
+        async with make(FakeSession(answer=note), instances=2, batching=False) as batcher:
+            await asyncio.gather(*(batcher.submit(x(n), 1) for n in range(6)))
+        assert most == 2
 
     asyncio.run(story())
 
@@ -114,7 +122,7 @@ def test_a_delay_fills_batches_and_ends(make: Any, x: Any) -> None:
             begin = time.perf_counter()
             await asyncio.gather(*futures)
             await batcher.submit(x(9), 1)
-            assert 0.05 < time.perf_counter() - begin < 0.5
+            assert 0.05 < time.perf_counter() - begin < 2
         assert sizes(session) == [3, 1]
 
     asyncio.run(story())
@@ -339,7 +347,7 @@ def test_a_deadline_that_passes_in_the_queue_is_told_at_once(make: Any, x: Any, 
     """While the instance is still busy, and before it costs a run; the version's SLO is a deadline too."""
 
     async def story() -> None:
-        session = FakeSession(delay_s=0.3)
+        session = FakeSession(delay_s=1.0)
         settings = {"slo_ms": 50} if by_slo else {}
         async with make(session, **settings) as batcher:
             first = batcher.submit(x(0), 1, deadline=time.monotonic() + 5)
@@ -349,7 +357,7 @@ def test_a_deadline_that_passes_in_the_queue_is_told_at_once(make: Any, x: Any, 
             with pytest.raises(ServingError, match="waited") as caught:
                 await late
             assert caught.value.kind is Kind.DEADLINE
-            assert time.perf_counter() - begin < 0.2
+            assert time.perf_counter() - begin < 0.9
             await first
         assert sizes(session) == [1]
 
@@ -553,7 +561,7 @@ def test_a_flood_on_one_version_does_not_starve_another(x: Any) -> None:
             await asyncio.sleep(0.02)
             begin = time.perf_counter()
             await quiet.submit(x(1), 1)
-            assert time.perf_counter() - begin < 0.1
+            assert time.perf_counter() - begin < 0.4
             await asyncio.gather(*flood)
             assert await busy.close(1.0)
             assert await quiet.close(1.0)

@@ -228,10 +228,10 @@ def test_idle_threads_do_not_spin(tmp_path: Path) -> None:
     x = np.ones((8, 4), np.float32)
     session.run({"x": x}, ("y",))
     before = time.process_time()
-    for _ in range(10):
+    for _ in range(20):
         session.run({"x": x}, ("y",))
         time.sleep(0.02)
-    assert time.process_time() - before < 0.15
+    assert time.process_time() - before < 0.15  # spinning takes 0.36 s
 
 
 def test_closing_gives_the_weights_back(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_the_budget_ends_a_slow_warm_up() -> None:
 
     begin = time.perf_counter()
     profile = told(FakeSession(delay_s=0.03), warmup_budget_ms=200)
-    assert time.perf_counter() - begin < 1.0
+    assert time.perf_counter() - begin < 1.5  # all sizes would take 2 s and more
     assert profile.batching
     assert profile.latency_us
     assert max(profile.latency_us) < 64
