@@ -28,6 +28,7 @@ class Proof(msgspec.Struct, frozen=True, tag="proof"):
     """`uid` passed its trial, with this result, in this version of the runtime."""
 
     uid: str
+    digest: str
     runtime: str
     signature: Signature
     profile: Profile
@@ -59,6 +60,7 @@ class Journal:
         self._proofs: dict[str, Proof] = {}
         self._deaths: dict[tuple[str, str], list[Death]] = {}
         self._condemned: dict[str, str] = {}
+        self._digests: set[str] = set()
         self.broken_lines = 0
 
     @classmethod
@@ -73,16 +75,16 @@ class Journal:
         found = self._proofs.get(uid)
         return found if found is not None and found.runtime == self._runtime else None
 
-    @property
-    def has_proofs(self) -> bool:
-        return bool(self._proofs)
+    def knows(self, digest: str) -> bool:
+        """Whether some version of these bytes was proven: then another trial is not likely."""
+        return digest in self._digests
 
     def condemned(self, uid: str) -> str:
         """Why, or ""."""
         return self._condemned.get(uid, "")
 
-    def prove(self, uid: str, signature: Signature, profile: Profile) -> None:
-        self.write([Proof(uid, self._runtime, signature, profile)])
+    def prove(self, uid: str, digest: str, signature: Signature, profile: Profile) -> None:
+        self.write([Proof(uid, digest, self._runtime, signature, profile)])
 
     def died(self, uid: str, where: str, cause: str) -> str:
         """Count a death. Why `uid` is condemned now, or ""."""
@@ -111,6 +113,8 @@ class Journal:
         if isinstance(record, Proof):
             self._proofs.pop(record.uid, None)
             self._proofs[record.uid] = record
+            if record.runtime == self._runtime:
+                self._digests.add(record.digest)
         elif isinstance(record, Death):
             self._deaths.setdefault((record.uid, record.where), []).append(record)
         else:

@@ -93,8 +93,6 @@ class Supervisor:
         elif self._settings.models:
             self._keep("folder", watch_folder(self._carrier, Path(self._settings.models), self._times.scan))
         self._keep("look", self._look_after())
-        if not self._journal.has_proofs:
-            self._trials.prepare()
         await asyncio.sleep(0)
         self._reception.open()
 

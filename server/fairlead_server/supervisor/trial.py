@@ -48,6 +48,7 @@ class Trials:
         self._spare: asyncio.Task[Child] | None = None
         self._running: Child | None = None
         self._ended_for = ""
+        self._dropping: asyncio.Task[None] | None = None
         self.busy = False
 
     def prepare(self) -> None:
@@ -82,6 +83,10 @@ class Trials:
         self._ended_for = reason
         self._running.kill()
         return True
+
+    def drop_spare_soon(self) -> None:
+        if self._spare is not None and self._spare.done() and (self._dropping is None or self._dropping.done()):
+            self._dropping = asyncio.get_running_loop().create_task(self.drop_spare())
 
     async def drop_spare(self) -> None:
         """No version is left that would need it."""

@@ -129,6 +129,8 @@ class Versions:
 
     def sizes(self) -> dict[str, int]:
         """Measured bytes by uid, of all that the workers are to hold."""
+        if self.idle:
+            self._trials.drop_spare_soon()
         lives = [held.life for held in self._held.values() if held.life.state is State.LOADING]
         proofs = {life.uid: self._journal.proof(life.uid) for life in lives}
         return {uid: proof.profile.bytes for uid, proof in proofs.items() if proof is not None}
@@ -148,6 +150,8 @@ class Versions:
     # what to do
 
     def tick(self) -> None:
+        if self.idle:
+            self._trials.drop_spare_soon()
         lives = [held.life.state for held in self._held.values()]
         fetching, trying = lives.count(State.FETCHING), self._trials.busy or State.TRYING in lives
         for (want, _), held in list(self._held.items()):
@@ -171,7 +175,8 @@ class Versions:
     def _do(self, step: Step, want: Want, held: _Held) -> None:
         if isinstance(step, Fetch):
             self._move(want, held, State.FETCHING)
-            self._trials.prepare()
+            if not self._journal.knows(held.pin):
+                self._trials.prepare()
             held.work = asyncio.get_running_loop().create_task(self._fetch(want, held))
         elif isinstance(step, Try):
             self._move(want, held, State.TRYING)
@@ -220,7 +225,7 @@ class Versions:
     async def _judge(self, life: Life, verdict: Verdict) -> Step:
         async with self._writing:
             if isinstance(verdict, Passed):
-                await asyncio.to_thread(self._journal.prove, life.uid, verdict.signature, verdict.profile)
+                await asyncio.to_thread(self._journal.prove, life.uid, life.digest, verdict.signature, verdict.profile)
                 return HandOver()
             if isinstance(verdict, Died):
                 condemned = await asyncio.to_thread(self._journal.died, life.uid, "trial", verdict.cause)

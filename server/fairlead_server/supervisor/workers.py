@@ -180,11 +180,10 @@ class Workers:
         self.tick()
 
     def _account(self, worker: Worker, ending: Ending) -> None:
-        orderly = worker.state == DRAINING and ending.status == 0
-        write = log.info if orderly else log.error
+        write = log.error if ending.by_signal or ending.status > 0 else log.info
         write("worker_ended", worker=worker.id, pid=worker.child.pid, how=str(ending), ours=ending.ours)
         self.ended_by_signal += ending.by_signal
-        if orderly or worker.state == DRAINING:
+        if worker.state == DRAINING:
             return
         if time.monotonic() - worker.child.started < self._times.calm:
             self._crashed()
