@@ -1,9 +1,9 @@
 """A real MLflow server on SQLite for the tests: one process of its own session, ended by the pid that was started.
 
-    server = start_mlflow(folder)      ready when this returns
-    server.uri, server.artifacts       where it is, and where it keeps what it hands out
-    server.kill(); server.restart()    the same port, the same data
-    server.stop()
+server = start_mlflow(folder)      ready when this returns
+server.uri, server.artifacts       where it is, and where it keeps what it hands out
+server.kill(); server.restart()    the same port, the same data
+server.stop()
 """
 
 from __future__ import annotations
