@@ -97,3 +97,8 @@ def open_doors(
 @pytest.fixture(name="open_doors")
 def _open_doors() -> Callable[..., contextlib.AbstractContextManager[Doors]]:
     return open_doors
+
+
+@pytest.fixture(name="open_doors_once", scope="module")
+def _open_doors_once() -> Callable[..., contextlib.AbstractContextManager[Doors]]:
+    return open_doors
