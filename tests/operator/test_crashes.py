@@ -1,0 +1,221 @@
+"""A rule machine over plan and apply: the operator dies between any two steps, forgets, and ends the same."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from operator_site import Site
+
+from fairlead_operator.documents import Catalog, encode, read_catalog
+from fairlead_operator.plan import plan
+from fairlead_operator.state import Observed, Phase, RegistryUnavailable, Rollout
+from fairlead_operator.testing import Artifact, Crash, signature
+
+MODELS = ("m", "n")
+VERSIONS = ("1", "2", "3", "4")
+OTHER, BROKEN = "3", "4"  # version 3 has another signature, version 4 never loads
+REPLICAS = ("http://r0", "http://r1")
+
+models = st.sampled_from(MODELS)
+versions = st.sampled_from(VERSIONS)
+replicas = st.sampled_from(REPLICAS)
+
+
+class Operating(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.site = site = Site(hold_s=20.0, limit_s=1e9)
+        for model in MODELS:
+            for version in VERSIONS:
+                other = signature("other") if version == OTHER else signature("input")
+                broken = "it is cut short" if version == BROKEN else ""
+                site.world[f"/{model}/{version}"] = Artifact(f"{model}{version}", other, broken)
+            site.registry.register(model, *(f"/{model}/{version}" for version in VERSIONS), serve=False)
+        self.once_routed: dict[str, set[str]] = {model: set() for model in MODELS}
+        site.carrier.on_write = self.written
+        site.fleet.on_put = self.put
+
+    # --- what must hold whenever something is written
+
+    def written(self, old: Catalog, new: Catalog) -> None:
+        assert new.generation > old.generation
+        for name in MODELS:
+            before, after = old.models.get(name), new.models.get(name)
+            if before and before.routed and self.asked(name):
+                assert after, "a model that is asked for was left out"
+                assert after.routed, "the route was taken away"
+                assert before.routed in after.versions, "the routed version was left out with the switch"
+            if after and after.routed:
+                self.may_route(name, after.routed, after.versions[after.routed].digest, before and before.routed)
+
+    def may_route(self, name: str, version: str, digest: str | None, before: str | None) -> None:
+        assert digest is not None, "routed before it was pinned"
+        assert version != BROKEN
+        if version == before:
+            return
+        for replica in self.site.fleet.replicas.values():
+            going_back = version in self.once_routed[name] and not replica.reachable
+            assert going_back or replica.ready(name, version), "routed before it was ready everywhere"
+        self.once_routed[name].add(version)
+
+    def put(self, catalog: Catalog) -> None:
+        assert encode(catalog) == self.site.carrier.data, "PUT and not stored"
+
+    def asked(self, name: str) -> bool:
+        """Whether the tag is there, or was a moment ago in the operator's eyes."""
+        return name not in self.site.sightings.removed
+
+    # --- what people do
+
+    @rule(model=models, version=versions)
+    def promote(self, model: str, version: str) -> None:
+        self.site.registry.models[model].tags["fairlead.serve"] = "true"
+        self.site.registry.promote(model, version)
+
+    @rule(model=models)
+    def stop_serving(self, model: str) -> None:
+        self.site.registry.models[model].tags.pop("fairlead.serve", None)
+
+    @rule(model=models)
+    def drop_alias(self, model: str) -> None:
+        self.site.registry.models[model].aliases.clear()
+
+    # --- what happens to the parts
+
+    @rule(down=st.booleans())
+    def registry(self, down: bool) -> None:
+        self.site.registry.down = "503" if down else ""
+
+    @rule(replica=replicas)
+    def restart_replica(self, replica: str) -> None:
+        self.site.fleet.replicas[replica].restart()
+
+    @rule(replica=replicas, reachable=st.booleans())
+    def network(self, replica: str, reachable: bool) -> None:
+        self.site.fleet.replicas[replica].reachable = reachable
+
+    @rule(replica=replicas)
+    def replica_goes_on(self, replica: str) -> None:
+        self.site.fleet.replicas[replica].tick()
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 30.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.site.now += seconds
+
+    # --- what the operator does, and what is done to it
+
+    @rule()
+    def look(self) -> None:
+        try:
+            self.site.look()
+        except RegistryUnavailable:
+            assert self.site.registry.down
+
+    @rule()
+    def step(self) -> None:
+        self.site.step()
+
+    @precondition(lambda self: not self.site.registry.down)
+    @rule()
+    def tell(self) -> None:
+        self.site.tell()
+
+    @rule(rounds=st.integers(1, 8))
+    def run_on(self, rounds: int) -> None:
+        self.site.run(rounds)
+
+    @rule(model=models, version=versions, rounds=st.integers(1, 12))
+    def promote_and_run_on(self, model: str, version: str, rounds: int) -> None:
+        self.promote(model, version)
+        self.site.run(rounds)
+
+    @rule(points=st.integers(0, 60), forget=st.booleans())
+    def crash(self, points: int, forget: bool) -> None:
+        """The operator dies somewhere within the next steps, and another one starts."""
+        self.site.faults.crash_after(points)
+        with contextlib.suppress(Crash):
+            self.site.run(6)
+        self.site.faults.calm()
+        if forget:
+            self.site.records.rollouts.clear()
+        self.site.start()
+
+    @invariant()
+    def replicas_keep_what_they_route(self) -> None:
+        """No replica is told to unload what it still sends requests to."""
+        for replica in self.site.fleet.replicas.values():
+            for name, (routed, _) in replica.routes.items():
+                entry = replica.catalog.models.get(name)
+                assert entry is not None
+                assert all(replica.ready(name, version) for version in routed)
+
+    @invariant()
+    def plan_is_pure(self) -> None:
+        """The same inputs give the same plan, and are not touched."""
+        site = self.site
+        catalog = read_catalog(site.carrier.data) if site.carrier.data else None
+        seen = {address: replica.status() for address, replica in site.fleet.replicas.items()}
+        for served, claim in site.sightings.claims.items():
+            entry = catalog.models.get(served) if catalog else None
+            generation = catalog.generation if catalog else 0
+            observed = Observed(entry, generation, seen, site.sightings.wanted[served], generation + 1, 0.0)
+            rollout = site.records.rollouts.get(served, Rollout(served, claim.model))
+            inputs = (claim, rollout, observed)
+            before = msgspec.json.encode(inputs)
+            plans = [plan(*inputs, site.now, site.limits) for _ in range(2)]
+            assert plans[0] == plans[1]
+            assert msgspec.json.encode(inputs) == before
+
+    # --- the end
+
+    def teardown(self) -> None:
+        """Left alone, it comes to rest where the registry asks; and the same place again after losing everything."""
+        site = self.site
+        site.registry.down = ""
+        for replica in site.fleet.replicas.values():
+            replica.reachable = True
+        site.run(30, seconds=5.0)
+        end = self.end()
+        self.check_end()
+        site.run(5)
+        assert self.end() == end
+        site.records.rollouts.clear()
+        site.start()
+        site.run(30, seconds=5.0)
+        assert self.end() == end
+
+    def end(self) -> object:
+        catalog = read_catalog(self.site.carrier.data) if self.site.carrier.data else None
+        tags = {name: {v: dict(f.tags) for v, f in m.versions.items()} for name, m in self.site.registry.models.items()}
+        lines = [msgspec.structs.replace(line, since=0.0) for line in self.site.operator.lines()]
+        return (catalog.models if catalog else {}, tags, lines)
+
+    def check_end(self) -> None:
+        site = self.site
+        for name in MODELS:
+            model = site.registry.models[name]
+            entry, wanted = site.entry(name), model.aliases.get("champion")
+            if "fairlead.serve" not in model.tags:
+                assert entry is None
+                continue
+            line = site.line(name)
+            if wanted is None:
+                assert "AliasGone" in line.conditions
+                continue
+            refused = wanted == BROKEN or (entry is not None and (entry.routed == OTHER) != (wanted == OTHER))
+            assert (line.phase == Phase.REFUSED) == refused, line
+            assert site.status_tag(wanted, name).startswith("refused:" if refused else "serving")
+            if not refused:
+                assert entry is not None
+                assert entry.routed == wanted
+            for replica in site.fleet.replicas.values():
+                if entry is not None:
+                    assert replica.routes[name][0] == {entry.routed: 1.0}
+
+
+TestOperating = Operating.TestCase
+TestOperating.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
