@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx_models
@@ -55,7 +56,7 @@ def test_any_fault_is_a_load_failure(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_the_loop_runs_on_while_a_version_is_opened(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+def test_the_loop_runs_on_beside_a_load(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """A load stalls nobody: the worst delay of the loop beside one is told."""
 
     async def story() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,13 @@ import onnx_models
 import pytest
 import tritonclient.grpc.aio as triton_grpc
 import tritonclient.http.aio as triton_http
+from worker_clients import Clients, X, answer_of, entry, serving
 from worker_process import Ports, Process
 
 from fairlead_server import link
 from fairlead_server.batching import marks
-from fairlead_server.models.catalog import Route
-from fairlead_server.models.entry import WorkerEntry
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.states import State
-
-X = np.arange(8, dtype=np.float32).reshape(2, 4)
 
 
 @pytest.fixture
@@ -32,52 +27,6 @@ def ports(tmp_path: Path) -> Iterator[Ports]:
     ports = Ports(tmp_path)
     yield ports
     ports.close()
-
-
-def entry(version: str, *uids: str, **aliases: str) -> WorkerEntry:
-    return WorkerEntry({uid.split("-")[1][:-1]: uid for uid in uids}, aliases, Route({version: 1.0}))
-
-
-def answer_of(bias: float) -> Any:
-    return pytest.approx(X @ onnx_models.LINEAR_WEIGHTS + bias)
-
-
-@contextlib.asynccontextmanager
-async def serving(ports: Ports, folder: Path, name: str = "w1") -> AsyncIterator[Process]:
-    """A worker that serves version 3 (bias 3) of the model add."""
-    path = onnx_models.build_linear(folder / "3" / "model.onnx", bias=3.0)
-    async with Process("worker", ports, name=name) as worker:
-        worker.load("add-3a", path)
-        worker.send(link.Apply(1, {"add": entry("3", "add-3a", champion="3")}))
-        await worker.accepting()
-        yield worker
-
-
-class Clients:
-    """One kept HTTP client and one kept gRPC channel."""
-
-    def __init__(self, ports: Ports) -> None:
-        self.http = triton_http.InferenceServerClient(ports.http_address)
-        self.grpc = triton_grpc.InferenceServerClient(ports.grpc_address)
-
-    async def __aenter__(self) -> Clients:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.http.close()
-        await self.grpc.close()
-
-    async def by_http(self, x: Any = X, version: str = "") -> tuple[str, Any]:
-        tensor = triton_http.InferInput("x", list(x.shape), "FP32")
-        tensor.set_data_from_numpy(x)
-        result = await self.http.infer("add", [tensor], model_version=version)
-        return result.get_response()["model_version"], result.as_numpy("y")
-
-    async def by_grpc(self, x: Any = X, version: str = "") -> tuple[str, Any]:
-        tensor = triton_grpc.InferInput("x", list(x.shape), "FP32")
-        tensor.set_data_from_numpy(x)
-        result = await self.grpc.infer("add", [tensor], model_version=version)
-        return result.get_response().model_version, result.as_numpy("y")
 
 
 def test_a_model_is_served_over_both_protocols(ports: Ports, tmp_path: Path) -> None:
@@ -106,7 +55,7 @@ def test_a_model_is_served_over_both_protocols(ports: Ports, tmp_path: Path) -> 
 
 
 def test_hello_comes_before_anything_heavy(
-    ports: Ports, tmp_path: Path, record_property: pytest.RecordProperty
+    ports: Ports, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """The supervisor hears of the process while it still imports."""
 
@@ -175,60 +124,6 @@ def test_a_version_that_cannot_be_opened_touches_nobody(ports: Ports, tmp_path: 
     asyncio.run(story())
 
 
-def test_a_drain_beside_a_successor_loses_nothing(ports: Ports, tmp_path: Path) -> None:
-    """Kept connections of both protocols go over to the other worker; the last counters are pushed; status 0."""
-
-    async def story() -> None:
-        async with serving(ports, tmp_path) as worker, Clients(ports) as clients:
-            stop = asyncio.Event()
-            done: list[str] = []
-
-            async def ask_on(ask: Any) -> None:
-                while not stop.is_set():
-                    done.append((await ask())[0])
-
-            load = [asyncio.ensure_future(ask_on(ask)) for ask in (clients.by_http, clients.by_grpc) * 3]
-            await asyncio.sleep(0.1)
-            async with serving(ports, tmp_path / "other", "w2") as successor:
-                before = len(done)
-                worker.send(link.Drain(10.0, 0.5))
-                assert await worker.ended() == 0
-                assert worker.messages.index(link.Accepting(False)) < worker.messages.index(worker.counts())
-                await asyncio.sleep(0.2)
-                stop.set()
-                await asyncio.gather(*load)
-                await successor.until(lambda m: isinstance(m, link.Counts) and "add-3a" in m.versions)
-                while successor.counts().versions["add-3a"].requests < len(done) - _requests(worker):
-                    await successor.until(lambda m: isinstance(m, link.Counts))
-            assert before > 0
-            assert _requests(worker) + _requests(successor) == len(done)
-
-    asyncio.run(story())
-
-
-def _requests(worker: Process) -> int:
-    return worker.counts().versions["add-3a"].requests
-
-
-def test_a_drain_answers_what_is_under_way(ports: Ports, tmp_path: Path) -> None:
-    """Requests that run when the drain begins are answered, and nothing new is taken."""
-
-    async def story() -> None:
-        path = onnx_models.build_slow(tmp_path / "5" / "model.onnx", layers=400)
-        async with serving(ports, tmp_path) as worker, Clients(ports) as clients:
-            worker.load("add-5a", path, VersionSettings(max_batch_size=1, warmup=False))
-            worker.send(link.Apply(2, {"add": entry("5", "add-5a")}))
-            await worker.until(lambda m: isinstance(m, link.Applied) and m.routes.get("add") == {"5": 1.0})
-            running = [asyncio.ensure_future(ask()) for ask in (clients.by_http, clients.by_grpc) * 4]
-            await asyncio.sleep(0.05)
-            worker.send(link.Drain(15.0, 0.2))
-            answers = await asyncio.wait_for(asyncio.gather(*running), 15)
-            assert [version for version, _ in answers] == ["5"] * 8
-            assert await worker.ended() == 0
-
-    asyncio.run(story())
-
-
 def test_the_version_that_runs_is_marked(ports: Ports, tmp_path: Path) -> None:
     """What runs is written where the supervisor can read it after a death, and only while it runs."""
 
@@ -239,7 +134,7 @@ def test_the_version_that_runs_is_marked(ports: Ports, tmp_path: Path) -> None:
             worker.send(link.Apply(2, {"add": entry("5", "add-5a")}))
             await worker.until(lambda m: isinstance(m, link.Applied) and m.routes.get("add") == {"5": 1.0})
             running = asyncio.ensure_future(clients.by_http(np.zeros((64, 4), np.float32)))
-            seen = set()
+            seen: set[str] = set()
             while not running.done():
                 seen.update(marks.read(worker.marks_fd))
                 await asyncio.sleep(0.002)
@@ -265,7 +160,10 @@ def test_no_thread_that_serves_has_a_low_priority(ports: Ports, tmp_path: Path) 
                 uid = f"add-{threads}x"
                 worker.load(uid, tmp_path / "3" / "model.onnx", VersionSettings(threads=threads))
                 await worker.moved(uid, State.READY)
-            assert nice_values(worker.process.pid) == {0}
+            end = asyncio.get_running_loop().time() + 5
+            while nice_values(worker.process.pid) != {0}:  # the loading thread itself ends a moment later
+                assert asyncio.get_running_loop().time() < end
+                await asyncio.sleep(0.01)
 
     asyncio.run(story())
 
@@ -280,20 +178,6 @@ def test_the_end_of_the_link_is_the_end_of_the_worker(ports: Ports, tmp_path: Pa
             await worker.moved("add-5a", State.WARMING)
             worker.link.close()
             assert await asyncio.to_thread(worker.process.wait, 3) == 0
-
-    asyncio.run(story())
-
-
-def test_a_worker_that_cannot_open_its_doors_says_so_and_ends(ports: Ports, tmp_path: Path) -> None:
-    """A port that somebody took without sharing is an end with status 1 and a line that says why."""
-
-    async def story() -> None:
-        ports._held.close()
-        with socket.create_server(("127.0.0.1", ports.settings.grpc_port)):
-            async with Process("worker", ports) as worker:
-                worker.send(link.Apply(1, {}))
-                assert await worker.ended() == 1
-                assert "worker_broke" in worker.log.read_text()
 
     asyncio.run(story())
 
@@ -320,21 +204,5 @@ def test_labels_and_fixed_shapes_are_served_too(ports: Ports, tmp_path: Path) ->
             tensor = triton_http.InferInput("x", [2, 2], "FP32")
             tensor.set_data_from_numpy(X[:, :2])
             assert (await clients.http.infer("pets", [tensor])).as_numpy("y") == pytest.approx(X[:, :2])
-
-    asyncio.run(story())
-
-
-def test_a_drain_before_the_doors_open_ends_at_once(ports: Ports, tmp_path: Path) -> None:
-    """There is nobody to wait for, whatever is still loading."""
-
-    async def story() -> None:
-        path = onnx_models.build_slow(tmp_path / "5" / "model.onnx", layers=400)
-        async with Process("worker", ports) as worker:
-            worker.load("add-5a", path, VersionSettings(warmup_budget_ms=10_000))
-            worker.send(link.Apply(1, {"add": entry("5", "add-5a")}))
-            await worker.moved("add-5a", State.WARMING)
-            worker.send(link.Drain(10.0, 5.0))
-            assert await worker.ended(3) == 0
-            assert link.Accepting(True) not in worker.messages
 
     asyncio.run(story())
