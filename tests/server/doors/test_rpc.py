@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from fairlead_server.errors import Kind, ServingError
+from fairlead_server.protocols.v2_messages import SERVICE, message
+from fairlead_server.settings import Limits
+from fairlead_server.testing import FakeService
+
+RETRY = {  # as docs/protocol.md has it
+    "methodConfig": [
+        {
+            "name": [{}],
+            "waitForReady": True,
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+
+
+def infer_request(model: str = FakeService.MODEL, elements: int = 1, **fields: Any) -> bytes:
+    fields = {"raw_input_contents": [b"\0" * elements]} | fields
+    request = message("ModelInferRequest")(model_name=model, **fields)
+    request.inputs.add(name="x", datatype="UINT8", shape=[elements])
+    return request.SerializeToString()
+
+
+def call(channel: grpc.Channel, method: str, data: bytes, **options: Any) -> bytes:
+    return channel.unary_unary(f"/{SERVICE}/{method}")(data, **{"timeout": 5} | options)
+
+
+def fail(channel: grpc.Channel, method: str, data: bytes, **options: Any) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(channel, method, data, **options)
+    return caught.value
+
+
+@pytest.fixture(name="doors")
+def _doors(open_doors: Callable[..., Any]) -> Iterator[Any]:
+    with open_doors(limits=Limits(body_bytes=10_000_000, concurrent=2), rpc=True) as doors:
+        yield doors
+
+
+@pytest.fixture(name="channel")
+def _channel(doors: Any) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(
+        f"127.0.0.1:{doors.grpc_port}", options=[("grpc.max_send_message_length", -1)]
+    ) as channel:
+        yield channel
+
+
+def test_every_method_answers(channel: grpc.Channel) -> None:
+    """Health, readiness and metadata come as the service tells them."""
+    assert message("ServerLiveResponse").FromString(call(channel, "ServerLive", b"")).live
+    assert message("ServerReadyResponse").FromString(call(channel, "ServerReady", b"")).ready
+    wanted = message("ModelReadyRequest")(name=FakeService.MODEL, version="champion").SerializeToString()
+    assert message("ModelReadyResponse").FromString(call(channel, "ModelReady", wanted)).ready
+    assert message("ServerMetadataResponse").FromString(call(channel, "ServerMetadata", b"")).name == "fairlead"
+    described = message("ModelMetadataResponse").FromString(call(channel, "ModelMetadata", wanted))
+    assert (list(described.versions), list(described.inputs[0].shape)) == (["2"], [-1, 4])
+
+
+def test_an_inference_names_the_version_that_answered(channel: grpc.Channel) -> None:
+    """The answer is raw and carries the model, the version and the request's id."""
+    answer = message("ModelInferResponse").FromString(
+        call(channel, "ModelInfer", infer_request(id="7", model_version="champion"))
+    )
+    assert (answer.model_name, answer.model_version, answer.id) == (FakeService.MODEL, "2", "7")
+    assert list(answer.raw_output_contents) == [b"\0"]
+
+
+@pytest.mark.parametrize(
+    ("method", "data", "code"),
+    [
+        ("ModelInfer", b"\xff\xff", "INVALID_ARGUMENT"),
+        ("ModelInfer", infer_request(raw_input_contents=[b"", b""]), "INVALID_ARGUMENT"),
+        ("ModelInfer", infer_request("nobody"), "NOT_FOUND"),
+        ("ModelInfer", infer_request(model_version="9"), "NOT_FOUND"),
+        ("ModelReady", b"\x0a\x05a", "INVALID_ARGUMENT"),
+        ("ModelMetadata", message("ModelMetadataRequest")(name="nobody").SerializeToString(), "NOT_FOUND"),
+        ("ModelInfer", infer_request("n" * 1_000_000), "NOT_FOUND"),
+        ("RepositoryIndex", b"", "UNIMPLEMENTED"),
+        ("ModelInfer", infer_request(elements=10_000_001), "RESOURCE_EXHAUSTED"),
+    ],
+)
+def test_what_a_client_sends_wrong_has_its_code(channel: grpc.Channel, method: str, data: bytes, code: str) -> None:
+    """Every fault of a request has its own status, with a message that fits into a trailer."""
+    assert fail(channel, method, data).code() is grpc.StatusCode[code]
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_the_limit_is_for_what_a_message_inflates_to(channel: grpc.Channel, compression: grpc.Compression) -> None:
+    """A small message that grows beyond the limit is refused; a compressed one within it is answered."""
+    assert call(channel, "ModelInfer", infer_request(elements=1_000_000), compression=compression)
+    error = fail(channel, "ModelInfer", infer_request(elements=50_000_000), compression=compression)
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_error_comes_through(doors: Any, channel: grpc.Channel, kind: Kind) -> None:
+    """No kind is lost on the way to a status, and its message comes with it."""
+    doors.service.error = ServingError(kind, f"because of {kind.value} ü")
+    error = fail(channel, "ModelInfer", infer_request())
+    assert error.code() is not grpc.StatusCode.UNKNOWN
+    assert error.details() == f"because of {kind.value} ü"
+
+
+def test_a_fault_of_ours_is_logged_and_not_shown(
+    doors: Any, channel: grpc.Channel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The client learns that it failed; the trace is in the log."""
+    doors.service.error = ZeroDivisionError("secret")
+    error = fail(channel, "ModelInfer", infer_request())
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in error.details()
+    assert "ZeroDivisionError: secret" in capfd.readouterr().err
+
+
+def test_the_deadline_is_the_earlier_of_call_and_parameter(doors: Any, channel: grpc.Channel) -> None:
+    """The call's own deadline and the timeout parameter (microseconds) both reach the service."""
+    data = message("ModelInferRequest").FromString(infer_request())
+    for timeout_us, expected in ((0, 4), (1_000_000, 1), (9_000_000, 4)):
+        data.parameters["timeout"].int64_param = timeout_us
+        call(channel, "ModelInfer", data.SerializeToString(), timeout=4)
+        assert doors.service.deadline - doors.loop.time() == pytest.approx(expected, abs=0.5)
+
+
+def test_headers_reach_the_service(doors: Any, channel: grpc.Channel) -> None:
+    """What routes look at is there, with lower-case names."""
+    call(channel, "ModelInfer", infer_request(), metadata=(("x-user", "anna"), ("x-bin", b"\0")))
+    assert doors.service.headers["x-user"] == "anna"
+
+
+def test_a_cancelled_call_cancels_the_work(doors: Any, channel: grpc.Channel) -> None:
+    """A caller that gives up ends the work on its request."""
+    doors.service.delay_s = 5
+    error = fail(channel, "ModelInfer", infer_request(), timeout=0.2)
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    time.sleep(0.1)
+    assert (doors.service.cancelled, doors.gate.inside) == (1, 0)
+
+
+def test_beyond_the_limit_of_requests_a_call_is_unavailable(doors: Any, channel: grpc.Channel) -> None:
+    """One limit holds for both protocols, and the answer says when to come again."""
+    doors.service.delay_s = 0.5
+    held = [channel.unary_unary(f"/{SERVICE}/ModelInfer").future(infer_request(), timeout=5) for _ in range(2)]
+    time.sleep(0.2)
+    error = fail(channel, "ModelInfer", infer_request())
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert ("grpc-retry-pushback-ms", "1000") in tuple(error.trailing_metadata())
+    assert all(call.result() for call in held)
+
+
+def test_a_call_in_flight_is_answered_during_the_drain(doors: Any, channel: grpc.Channel) -> None:
+    """Draining finishes what has begun."""
+    doors.service.delay_s = 0.4
+    held = channel.unary_unary(f"/{SERVICE}/ModelInfer").future(infer_request(), timeout=5)
+    time.sleep(0.2)
+    drained = doors.start(lambda: doors.rpc.drain(5))
+    assert held.result()
+    assert drained.result(2) is None
+
+
+SERVER = """
+import asyncio, sys
+from fairlead_server.doors.gate import Gate
+from fairlead_server.doors.rpc import RpcServer
+from fairlead_server.settings import Limits
+from fairlead_server.testing import FakeService
+
+async def main():
+    server = RpcServer(FakeService(delay_s=0.001), Gate(1000), Limits(), 5)
+    print(await server.start("127.0.0.1:" + sys.argv[1]), flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    await server.drain(5)
+
+asyncio.run(main())
+"""
+
+
+def start_server(port: int) -> tuple[subprocess.Popen[str], int]:
+    """A server in a process of its own, as workers are, and its port."""
+    command = [sys.executable, "-c", SERVER, str(port)]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return server, int(server.stdout.readline())
+
+
+def end_server(server: subprocess.Popen[str]) -> None:
+    server.communicate("\n", timeout=10)
+    assert server.returncode == 0
+
+
+def test_servers_take_turns_on_one_port(record_property: Callable[..., None]) -> None:
+    """Kept channels lose nothing when one of two processes on a port drains; new ones nothing with the retry policy."""
+    server, port = start_server(0)
+    loads = [Load(port, kept=kept, retry=retry) for kept in (True, False) for retry in (True, False)]
+    for load in loads:
+        load.start()
+    for _ in range(4):
+        successor, _port = start_server(port)
+        time.sleep(0.1)
+        end_server(server)
+        server = successor
+    for load in loads:
+        load.over.set()
+    for load in loads:
+        load.join(10)
+    end_server(server)
+    kept_retry, kept_bare, new_retry, new_bare = loads
+    assert (kept_retry.lost, kept_bare.lost, new_retry.lost) == ([], [], [])
+    assert min(load.done for load in loads) > 20
+    record_property("bare new channels lost in 4 drains", f"{len(new_bare.lost)} of {new_bare.done}")
+
+
+class Load(threading.Thread):
+    """Calls one after the other, on one channel or on a new one each."""
+
+    def __init__(self, port: int, *, kept: bool, retry: bool) -> None:
+        super().__init__(daemon=True)
+        self.port, self.kept = port, kept
+        self.options = [("grpc.use_local_subchannel_pool", 1)]
+        self.options += [("grpc.service_config", json.dumps(RETRY))] if retry else []
+        self.done, self.lost, self.over = 0, [], threading.Event()
+
+    def run(self) -> None:
+        channel = None
+        while not self.over.is_set():
+            channel = channel or grpc.insecure_channel(f"127.0.0.1:{self.port}", options=self.options)
+            try:
+                call(channel, "ModelInfer", infer_request())
+                self.done += 1
+            except grpc.RpcError as error:
+                self.lost.append(error.details())
+            if not self.kept:
+                channel.close()
+                channel = None
+        if channel:
+            channel.close()
