@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ def show(address: str, token_file: Path | None = None, transport: httpx.BaseTran
         if answer.status_code in (401, 403):
             raise CommandError(f"{base} wants the control API's token: name its file by --token-file")
         if answer.status_code == 200:
-            return _from_status(_document(answer, base))
+            return _read(answer, base, _from_status)
         index = _ask(client, "POST", f"{base}/v2/repository/index", json={})
         if index.status_code == 200:
-            return _from_index(_document(index, base))
+            return _read(index, base, _from_index)
     raise CommandError(f"{base} is no pool's control address (port 8003 as a rule): it answers {answer.status_code}")
 
 
@@ -68,10 +68,10 @@ def _ask(client: httpx.Client, method: str, url: str, **body: Any) -> httpx.Resp
         ) from error
 
 
-def _document(answer: httpx.Response, base: str) -> Any:
+def _read(answer: httpx.Response, base: str, shown: Callable[[Any], str]) -> str:
     try:
-        return answer.json()
-    except ValueError as error:
+        return shown(answer.json())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CommandError(f"{base} answers, but not as a pool does") from error
 
 

@@ -91,5 +91,6 @@ def environment(ray_folder: Path) -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 3.1 GB become 0.5 GB
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_raylet_start_wait_time_s": "110",  # a busy machine needs more than the usual 60
         "RAY_TMPDIR": str(ray_folder),
     }

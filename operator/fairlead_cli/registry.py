@@ -53,13 +53,13 @@ class Registry:
 
     def model(self, name: str) -> RegisteredModel:
         """The model; CommandError when there is none."""
-        found = self._call("GET", "/registered-models/get", name=name)["registered_model"]
+        found = self._call("GET", "/registered-models/get", "registered_model", name=name)
         aliases = {entry["alias"]: str(entry["version"]) for entry in found.get("aliases", [])}
         return RegisteredModel(found["name"], aliases, _tags(found))
 
     def version(self, name: str, version: str) -> RegisteredVersion:
         """One version of the model; CommandError when there is none."""
-        return _version(self._call("GET", "/model-versions/get", name=name, version=version)["model_version"])
+        return _version(self._call("GET", "/model-versions/get", "model_version", name=name, version=version))
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """All versions, page by page."""
@@ -67,7 +67,7 @@ class Registry:
         asked = {"filter": f"name='{quoted}'", "max_results": "200"}
         found: list[RegisteredVersion] = []
         while True:
-            page = self._call("GET", "/model-versions/search", **asked)
+            page = self._call("GET", "/model-versions/search", "", **asked)
             found += map(_version, page.get("model_versions", []))
             if not page.get("next_page_token"):
                 return found
@@ -75,7 +75,7 @@ class Registry:
 
     def artifacts(self, name: str, version: str) -> str:
         """The folder of the version's files, relative to the server's artifact store."""
-        uri = self._call("GET", "/model-versions/get-download-uri", name=name, version=version)["artifact_uri"]
+        uri = self._call("GET", "/model-versions/get-download-uri", "", name=name, version=version).get("artifact_uri")
         scheme, _, path = str(uri).partition(":")
         if scheme != "mlflow-artifacts":
             raise CommandError(f"version {version} of {name} does not lie in MLflow's own artifact store, but at {uri}")
@@ -83,25 +83,33 @@ class Registry:
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Moves the alias to this version."""
-        self._call("POST", "/registered-models/alias", name=name, alias=alias, version=version)
+        self._call("POST", "/registered-models/alias", "", name=name, alias=alias, version=version)
 
-    def _call(self, method: str, path: str, **values: str) -> dict[str, Any]:
+    def _call(self, method: str, path: str, part: str, **values: str) -> dict[str, Any]:
+        """The answer, or the `part` of it that counts."""
         where = {"params": values} if method == "GET" else {"json": values}
         try:
             answer = self._client.request(method, self.address + _API + path, **where)  # type: ignore[arg-type]
-            body = answer.json()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CommandError(
                 f"no answer from MLflow at {self.address} ({error or type(error).__name__}): "
                 "is it running? --registry or MLFLOW_TRACKING_URI names another"
             ) from error
-        except ValueError as error:
-            raise CommandError(
-                f"{self.address} answers, but not as MLflow does (status {answer.status_code})"
-            ) from error
-        if answer.status_code != 200:
+        body = _object(answer)
+        if answer.status_code != 200 and body:
             raise CommandError(f"MLflow refuses: {body.get('message') or body}")
-        return dict(body)
+        found = body.get(part) if body is not None and part else body
+        if answer.status_code != 200 or not isinstance(found, dict):
+            raise CommandError(f"{self.address} answers, but not as MLflow does (status {answer.status_code})")
+        return found
+
+
+def _object(answer: httpx.Response) -> dict[str, Any] | None:
+    try:
+        body = answer.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _version(found: dict[str, Any]) -> RegisteredVersion:

@@ -20,7 +20,7 @@ def read(state_dir: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except FileNotFoundError as error:
         raise CommandError(f"no {path}: name the operator's folder by --state-dir, or start `fairlead up`") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise CommandError(f"cannot read {path}: {error}") from error
 
 
