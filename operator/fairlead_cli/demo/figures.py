@@ -43,6 +43,8 @@ class Truth:
         since = self.ready.get(answer.version)
         if since is None or answer.done < since:
             return f"version {answer.version} answered and was not ready"
+        if answer.version not in self.labels:
+            return f"version {answer.version} answered, and the demo registered no such version"
         if self.labels[answer.version][answer.sample] != answer.label:
             return f"sample {answer.sample}: version {answer.version} by itself answers another digit"
         return ""

@@ -11,7 +11,7 @@ from typing import Any
 from fairlead_cli.demo.figures import Answer, Figures, Switch, Truth, add_up, by_version
 from fairlead_cli.tables import table
 
-_ROW = "{:>6}  {:<26}  {:>6}  {:>6}  {:>8}  {:>7}  {:>7}  {:>5}"
+_ROW = "{:>6}  {:<28}  {:>6}  {:>6}  {:>8}  {:>7}  {:>7}  {:>5}"
 HEAD = _ROW.format("time", "who answers", "HTTP/s", "gRPC/s", "accuracy", "p50 ms", "p99 ms", "lost")
 
 
@@ -66,7 +66,7 @@ def summary(outcome: Outcome) -> str:
     text += [f"version {refusal.version} was refused: {refusal.reason}\n" for refusal in outcome.refused]
     text.append(f"\n{len(outcome.answers)} requests, {len(outcome.lost)} lost, {len(outcome.wrong)} wrong\n")
     for what, found in (("lost", [answer.error for answer in outcome.lost]), ("wrong", outcome.wrong)):
-        text += [f"  {what}, {times} times: {why}\n" for why, times in Counter(found).most_common(5)]
+        text += [f"  {what} ({times}): {why}\n" for why, times in Counter(found).most_common(5)]
     return "".join(text)
 
 
