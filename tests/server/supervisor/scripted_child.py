@@ -64,10 +64,14 @@ async def fetcher(link: Link[object], arguments: Arguments) -> None:
         link.send(Fetched(message.id, message.source, digest, size, {}))
 
 
+def leave_a_trace(arguments: Arguments) -> None:
+    Path(arguments.settings.state_dir, f"trial.{os.getpid()}").touch()
+
+
 async def trial(link: Link[object], arguments: Arguments) -> None:
     while (message := await link.receive()) is not None:
         assert isinstance(message, Load)
-        Path(arguments.settings.state_dir, f"trial.{os.getpid()}").touch()
+        leave_a_trace(arguments)
         link.send(Moved(message.uid, State.LOADING, time.time()))
         if message.model == "kills-trial":
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -152,10 +156,10 @@ class Worker:
                 self.link.send(self.counts())
 
     def counts(self) -> Counts:
-        none = Histogram([0] * 15, 0.0)
+        latency, rows, failures = Histogram([0] * 15, 0.0), Histogram([0] * 12, 0.0), {"rejected": 1}
         versions = {
             uid: VersionCounts(
-                held.model, held.version, 7, {"rejected": 1}, 9, 5, 100, 20, 5, 60, 5, none, Histogram([0] * 12, 0.0), 3, 2
+                held.model, held.version, 7, failures, 9, 5, 100, 20, 5, 60, 5, latency, rows, 3, 2
             )
             for uid, held in self.catalog.versions.items()
         }  # fmt: skip

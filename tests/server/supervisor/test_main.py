@@ -20,6 +20,20 @@ def workers(supervisor: Supervisor, wanted: str = "accepting") -> list[str]:
     return [worker.id for worker in supervisor.status().workers if worker.state == wanted]
 
 
+def trials(folder: Path) -> int:
+    """How many trial processes were given a version."""
+    return len(list(folder.glob("trial.*")))
+
+
+def journal(folder: Path) -> str:
+    path = folder / "journal"
+    return path.read_text() if path.exists() else ""
+
+
+def lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
 def test_a_catalog_becomes_a_loaded_and_routed_version(tmp_path: Path) -> None:
     """PUT is answered when the document is stored; the version is fetched, tried, loaded, routed and told."""
 
@@ -101,7 +115,7 @@ def test_a_restart_begins_with_the_stored_catalog(tmp_path: Path) -> None:
             assert supervisor.catalog() == data
             assert (after.replica, after.generation) == (before.replica, 3)
             assert after.boot != before.boot
-            assert len(list(tmp_path.glob("trial.*"))) == 1
+            assert trials(tmp_path) == 1
 
     asyncio.run(play())
 
@@ -153,13 +167,13 @@ def test_what_kills_its_trial_twice_is_condemned(tmp_path: Path) -> None:
             held = await state(supervisor, "kills-trial", "1", "failed")
             held = await until("the verdict", lambda: version(supervisor.status(), "kills-trial", "1").final and held)
             assert "SIGSEGV" in version(supervisor.status(), "kills-trial", "1").reason
-            assert len(list(tmp_path.glob("trial.*"))) == 3
+            assert trials(tmp_path) == 3
             await ready(supervisor)
             assert supervisor.status().models["a"].route == {"1": 1.0}
         async with replica(tmp_path) as supervisor:
             assert (await state(supervisor, "kills-trial", "1", "failed")).final
             await ready(supervisor)
-            assert len(list(tmp_path.glob("trial.*"))) == 3
+            assert trials(tmp_path) == 3
 
     asyncio.run(play())
 
@@ -173,7 +187,7 @@ def test_a_trial_that_does_not_end_is_ended(tmp_path: Path) -> None:
             held = await state(supervisor, "hangs", "1", "failed")
             assert "did not end within" in held.reason
             assert not held.final
-            assert "condemned" not in (tmp_path / "journal").read_text() if (tmp_path / "journal").exists() else True
+            assert "condemned" not in journal(tmp_path)
 
     asyncio.run(play())
 
@@ -206,7 +220,7 @@ def test_a_silent_worker_is_replaced(tmp_path: Path) -> None:
         async with replica(tmp_path) as supervisor:
             await supervisor.put_catalog(document(1, {"numb": {"1": "src"}}), False)
             await until("w2", lambda: "w2" in workers(supervisor))
-            assert "died" not in (tmp_path / "journal").read_text()
+            assert "death" not in journal(tmp_path)
             assert "fairlead_worker_stuck_total 1.0" in (await get(supervisor, "metrics", "/metrics")).text
 
     asyncio.run(play())
@@ -274,7 +288,7 @@ def test_what_does_not_fit_is_refused_before_it_starts(tmp_path: Path) -> None:
             assert "does not fit into memory" in held.reason
             assert held.final
             await ready(supervisor)
-            assert len(list(tmp_path.glob("trial.*"))) == 1
+            assert trials(tmp_path) == 1
 
     asyncio.run(play())
 
@@ -357,7 +371,7 @@ def test_a_drain_is_answered_when_it_is_done(tmp_path: Path) -> None:
             assert (await get(supervisor, "metrics", "/readyz")).status_code == 503
             assert (await get(supervisor, "metrics", "/livez")).status_code == 200
             assert supervisor.status().workers == ()
-            assert all(not Path(f"/proc/{pid}").exists() for pid in pids)
+            assert not any(map(lives, pids))
 
     asyncio.run(play())
 

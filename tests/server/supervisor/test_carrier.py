@@ -1,0 +1,62 @@
+"""Which document counts, and how a watched file is looked at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from server.supervisor.replicas import document
+
+from fairlead_server.errors import Kind, ServingError
+from fairlead_server.supervisor.carrier import judge, look, read
+
+STORED = read(document(5, {}, owner="me"), False)
+
+
+@pytest.mark.parametrize(
+    ("new", "takeover", "wanted"),
+    [
+        (document(6, {}, owner="me"), False, True),
+        (document(5, {}, owner="me"), False, False),
+        (document(4, {}, owner="me"), False, "is older than 5"),
+        (document(5, {}, owner="me") + b" ", False, "other bytes"),
+        (document(6, {}, owner="you"), False, "belongs to 'me'"),
+        (document(6, {}, owner="you"), True, True),
+        (document(4, {}, owner="you"), True, "is older than 5"),
+    ],
+)
+def test_the_newest_generation_wins(new: bytes, takeover: bool, wanted: bool | str) -> None:
+    """Whichever way it came; an owner is followed by another only when told."""
+    if isinstance(wanted, bool):
+        assert judge(STORED, read(new, False), takeover) is wanted
+        return
+    with pytest.raises(ServingError, match=wanted) as caught:
+        judge(STORED, read(new, False), takeover)
+    assert caught.value.kind is Kind.CONFLICT
+
+
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
+    """Only one that has not changed lately, since timestamps are coarse."""
+    path = tmp_path / "c"
+    path.write_bytes(b"1")
+    changed = path.stat().st_mtime
+    mark, data = look(path, None, changed + 10)
+    assert data == b"1"
+    assert look(path, mark, changed + 10) == (mark, None)
+    assert look(path, mark, changed + 0.1) == (mark, b"1")
+
+
+def test_a_swapped_link_is_another_file(tmp_path: Path) -> None:
+    """Also with the same size and time, as two files of a ConfigMap may have."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(name.encode())
+        os.utime(tmp_path / name, (1000, 1000))
+    link = tmp_path / "link"
+    link.symlink_to("a")
+    mark, _ = look(link, None, 5000)
+    (tmp_path / "new").symlink_to("b")
+    (tmp_path / "new").replace(link)
+    assert look(link, mark, 5000)[1] == b"b"
+    link.unlink()
+    assert look(link, mark, 5000) == (None, None)
