@@ -83,9 +83,14 @@ def model_status(view: View, model: str) -> ModelStatus:
     return ModelStatus(
         applied=last.effective.get(model, 0) if last is not None else 0,
         versions=versions,
-        route=dict(last.routes.get(model, {})) if last is not None else {},
+        route=_spread(last.routes.get(model, {})) if last is not None else {},
         reason="; ".join(dict.fromkeys(reason for reason in reasons if reason)),
     )
+
+
+def _spread(weights: Mapping[str, float]) -> dict[str, float]:
+    """Those that get requests: a weight of 0 keeps a version loaded, and is no part of the route in effect."""
+    return {version: weight for version, weight in weights.items() if weight > 0}
 
 
 def _models(wanted: Wanted) -> Iterable[str]:
