@@ -78,7 +78,7 @@ def _operate(options: argparse.Namespace) -> int:
     carrier = FileCarrier(catalog, options.installation, options.takeover)
     carrier.read()
     records = FileRecords(options.state_dir or catalog.parent / f"{catalog.name}.operator")
-    fleet = HttpFleet([address(text) for text in options.pool], options.token_file)
+    fleet = HttpFleet([address(text) for text in options.pool], options.token_file, options.takeover)
     reconciler = Reconciler(fleet, carrier, records, Limits(options.hold, options.limit), time.time())
     asking = Asking(keys, options.alias, folder)
     asyncio.run(_run(MlflowRegistry(registry, keys), asking, reconciler, records, options.interval, fleet))

@@ -32,11 +32,14 @@ def address(text: str) -> str:
 
 
 class HttpFleet:
-    """Control APIs at base URLs; the bearer token is read for each request, so that it can be replaced."""
+    """Control APIs at base URLs; the bearer token is read for each request, so that it can be replaced.
 
-    def __init__(self, addresses: Iterable[str], token_file: Path | None = None) -> None:
+    `takeover`: replicas that obey another installation are told to obey this one."""
+
+    def __init__(self, addresses: Iterable[str], token_file: Path | None = None, takeover: bool = False) -> None:
         self.addresses = tuple(dict.fromkeys(addresses))
         self._token_file = token_file
+        self._catalog = "/control/catalog?takeover=true" if takeover else "/control/catalog"
         self._http = httpx.AsyncClient(timeout=httpx.Timeout(LIMIT_S, connect=2.0), trust_env=False)
 
     async def observe(self) -> dict[str, Seen]:
@@ -45,7 +48,7 @@ class HttpFleet:
         return dict(zip(self.addresses, seen, strict=True))
 
     async def put(self, base: str, data: bytes) -> Answer:
-        answer = await self._call("PUT", base, "/control/catalog", data)
+        answer = await self._call("PUT", base, self._catalog, data)
         if isinstance(answer, str):
             return Answer(why=answer)
         if answer.status_code == 200:

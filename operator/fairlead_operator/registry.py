@@ -51,6 +51,11 @@ class MlflowRegistry:
         self._client: Any = None
         self._known: dict[tuple[str, int, str], _Known] = {}
 
+    def open(self) -> None:
+        """Imports mlflow, which takes seconds; the first call would do it as well. Talks to nobody."""
+        with self._trouble("opening the registry's client"):
+            self._mlflow()
+
     def snapshot(self, names: Collection[str], choose: Callable[[RegisteredModel], Collection[str]]) -> Snapshot:
         """All models that ask to be served, those of `names`, and the versions that `choose` picks of each.
 
@@ -164,7 +169,6 @@ class MlflowRegistry:
             raise RegistryUnavailable(f"it took longer than {self._limit_s:g} s to read the registry")
 
     def _mlflow(self) -> Any:
-        """The client; importing mlflow takes seconds, so it happens here and not at the start."""
         if self._client is None:
             for name, value in _LIMITS.items():
                 os.environ.setdefault(name, value)
@@ -180,8 +184,13 @@ class MlflowRegistry:
         except RegistryUnavailable:
             raise
         except Exception as error:  # mlflow lets requests', urllib3's, json's and its own through
-            cause = " ".join(str(error).split())[:300] or type(error).__name__
-            raise RegistryUnavailable(f"{doing}: {cause}") from None
+            raise RegistryUnavailable(f"{doing}: {_short(str(error)) or type(error).__name__}") from None
+
+
+def _short(text: str) -> str:
+    """One line; where it is long, its two ends: the cause stands last."""
+    text = " ".join(text.split())
+    return text if len(text) <= 300 else f"{text[:120]} ... {text[-175:]}"
 
 
 def _registered(found: Any) -> RegisteredModel:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 MOVING_S = 0.2  # between steps while a rollout moves
 SLOWER = 10  # the registry is polled no more often than so many times its own answer takes
-SLOWEST_S = 30.0
+SLOWEST_S = 15.0
 HUNG_S = 90.0  # a call that takes longer is left behind, on its thread
 LEFT_BEHIND = 5
 TAGS_AT_ONCE = 100
@@ -39,6 +39,7 @@ TAGS_AT_ONCE = 100
 class Registry(Protocol):
     """See registry.MlflowRegistry."""
 
+    def open(self) -> None: ...
     def snapshot(self, names: Collection[str], choose: Callable[[RegisteredModel], Collection[str]]) -> Snapshot: ...
     def write_tag(self, model: str, version: str, name: str, value: str) -> None: ...
 
@@ -106,6 +107,9 @@ class Standalone:
     # --- the registry
 
     async def _poll(self) -> None:
+        before = 0.0
+        with contextlib.suppress(TimeoutError, RegistryUnavailable):
+            await self._errands.run(self._registry.open)  # seconds of imports, which say nothing of the registry
         while True:
             began = time.monotonic()
             holders = self._reconciler.holders()
@@ -117,7 +121,9 @@ class Standalone:
                 self._heard(look(self._sightings, claims, snapshot, holders))
                 await self._tell()
             took = time.monotonic() - began
-            pause = max(self._interval_s, min(SLOWER * took, SLOWEST_S))
+            # One slow answer is an accident, two in a row are a registry that should be asked less.
+            pause = max(self._interval_s, min(SLOWER * min(before, took), SLOWEST_S))
+            before = took
             await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311 - so that operators do not march in step
 
     def _asked(self, models: Collection[str]) -> tuple[Claims, Snapshot]:

@@ -37,7 +37,8 @@ def wanted(
 def _tags(
     rollout: Rollout, version: str, text: str, before: ModelEntry | None, after: ModelEntry | None
 ) -> VersionTags:
-    digest = rollout.tags[version].digest if version in rollout.tags else ""
+    known = (tags[version].digest for tags in (rollout.tags, rollout.written) if version in tags)
+    digest = next(filter(None, known), "")
     for entry in (before, after):
         if entry and version in entry.versions:
             digest = entry.versions[version].digest or digest

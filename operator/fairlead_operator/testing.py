@@ -241,6 +241,9 @@ class FakeRegistry:
     def promote(self, model: str, version: str, alias: str = "champion") -> None:
         self.models[model].aliases[alias] = version
 
+    def open(self) -> None:
+        pass
+
     def snapshot(self, names: Collection[str], choose: Callable[[RegisteredModel], Collection[str]]) -> Snapshot:
         self._answer()
         found = {
