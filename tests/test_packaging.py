@@ -5,6 +5,7 @@ Versions are the locks' (`hack/locks`); uv takes the files from its cache where 
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -74,19 +75,17 @@ def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> It
     if subprocess.run([*install, "--offline"], capture_output=True, timeout=200).returncode:
         run(*install)
     yield Installed(tmp_path / "venv")
+    shutil.rmtree(tmp_path / "venv")  # pytest keeps the folders of three runs, and these are large
 
 
 def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
     """With their markers for type checkers, the licence and the console script."""
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {
-        "fairlead_server",
-        "fairlead_operator",
-        "fairlead_cli",
-    }
-    assert {f"{package}/py.typed" for package in tops if not package.endswith(".dist-info")} <= set(names)
-    info = next(top for top in tops if top.endswith(".dist-info"))
+    (info,) = (top for top in tops if top.endswith(".dist-info"))
+    packages = tops - {info}
+    assert packages == {"fairlead_server", "fairlead_operator", "fairlead_cli"}
+    assert {f"{package}/py.typed" for package in packages} <= set(names)
     assert {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"} <= set(names)
 
 
@@ -112,7 +111,8 @@ def test_the_gpu_wheel_of_onnx_runtime_is_the_only_one(installed: Installed) -> 
 def test_the_operator_alone(installed: Installed) -> None:
     """Every module of it imports without onnxruntime and ray, and importing loads no mlflow yet."""
     found = installed.imports("fairlead_operator")
-    assert found == {"loaded": [], "there": ["mlflow"]}
+    assert found["loaded"] == []
+    assert not {"onnxruntime", "ray", "grpc"} & set(found["there"])
     assert "--standalone" in installed.fairlead("operate", "--help")
     assert "pip install 'fairlead[server]'" in installed.fairlead("serve", "--help", status=1)
 
