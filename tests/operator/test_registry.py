@@ -130,7 +130,7 @@ def test_a_registry_that_hangs_is_an_error(human: Human, proxy: AwkwardProxy, mo
     """A call that is not answered ends at its time limit."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     proxy.mode = "hang"
-    with pytest.raises(RegistryUnavailable, match="(?i)timed out|timeout"):
+    with pytest.raises(RegistryUnavailable, match=r"(?i)timed out|timeout"):
         MlflowRegistry(proxy.uri, KEYS).snapshot([], CHOOSE)
 
 
