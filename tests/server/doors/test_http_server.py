@@ -51,8 +51,8 @@ def _doors(request: pytest.FixtureRequest, open_doors: Callable[..., Any]) -> An
 def test_a_drain_with_nobody_here_is_over_at_once(doors: Any) -> None:
     """Nothing is waited for when there is nothing."""
     begun = time.monotonic()
-    assert doors.drain(idle_s=5).result(3) == 0
-    assert time.monotonic() - begun < 1
+    assert doors.drain(idle_s=5).result(4) == 0
+    assert time.monotonic() - begun < 4
 
 
 def test_a_request_in_flight_is_answered_and_its_connection_closed(doors: Any, connection: Any) -> None:
@@ -63,25 +63,25 @@ def test_a_request_in_flight_is_answered_and_its_connection_closed(doors: Any, c
     drained = doors.drain()
     answer = connection.getresponse()
     assert (answer.status, answer.getheader("connection")) == (200, "close")
-    assert drained.result(2) == 0
+    assert drained.result(4) == 0
 
 
 def test_a_kept_connection_may_bring_one_more_request(doors: Any, connection: Any) -> None:
     """An idle connection is not closed under a request that may be on its way."""
     assert ask(connection).getheader("connection") is None
-    drained = doors.drain(idle_s=1)
+    drained = doors.drain(idle_s=5)
     time.sleep(0.3)
     assert ask(connection).getheader("connection") == "close"
-    assert drained.result(0.5) == 0
+    assert drained.result(3) == 0
 
 
 def test_a_connection_that_has_sent_nothing_yet_is_served(doors: Any, connection: Any) -> None:
     """What the kernel accepted before the drain gets its answer (uvicorn would close it)."""
     time.sleep(0.05)
-    drained = doors.drain(idle_s=1)
+    drained = doors.drain(idle_s=5)
     time.sleep(0.2)
     assert ask(connection).status == 200
-    assert drained.result(0.5) == 0
+    assert drained.result(3) == 0
 
 
 def test_a_request_half_sent_is_served(doors: Any) -> None:
@@ -95,7 +95,7 @@ def test_a_request_half_sent_is_served(doors: Any) -> None:
         answer = sock.recv(1000)
         assert b" 200 " in answer
         assert b"connection: close" in answer
-    assert drained.result(0.5) == 0
+    assert drained.result(3) == 0
 
 
 def test_queued_requests_of_one_connection_are_all_answered(doors: Any) -> None:
@@ -111,15 +111,15 @@ def test_queued_requests_of_one_connection_are_all_answered(doors: Any) -> None:
             out += data
     assert (out.count(b" 200 OK"), out.count(b"connection: close")) == (3, 1)
     assert out.rindex(b" 200 OK") < out.index(b"connection: close")
-    assert drained.result(0.5) == 0
+    assert drained.result(3) == 0
 
 
 def test_an_idle_connection_is_closed_last(doors: Any, connection: Any) -> None:
     """A connection that brings nothing more is closed when its time is over, and the drain ends."""
     ask(connection)
     begun = time.monotonic()
-    assert doors.drain(idle_s=0.4).result(2) == 0
-    assert 0.35 < time.monotonic() - begun < 1.5
+    assert doors.drain(idle_s=0.4).result(4) == 0
+    assert 0.35 < time.monotonic() - begun < 3
 
 
 def test_what_outlasts_the_grace_is_cut_and_told(doors: Any, connection: Any) -> None:
@@ -130,6 +130,9 @@ def test_what_outlasts_the_grace_is_cut_and_told(doors: Any, connection: Any) ->
     assert doors.drain(grace_s=0.3).result(2) == 1
     with pytest.raises((ConnectionError, http.client.HTTPException)):
         connection.getresponse()
+    deadline = time.monotonic() + 3
+    while not doors.service.cancelled and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert doors.service.cancelled == 1
 
 

@@ -84,22 +84,23 @@ def test_an_inference_names_the_version_that_answered(channel: grpc.Channel) -> 
     assert list(answer.raw_output_contents) == [b"\0"]
 
 
-@pytest.mark.parametrize(
-    ("method", "data", "code"),
-    [
-        ("ModelInfer", b"\xff\xff", "INVALID_ARGUMENT"),
-        ("ModelInfer", infer_request(raw_input_contents=[b"", b""]), "INVALID_ARGUMENT"),
-        ("ModelInfer", infer_request("nobody"), "NOT_FOUND"),
-        ("ModelInfer", infer_request(model_version="9"), "NOT_FOUND"),
-        ("ModelReady", b"\x0a\x05a", "INVALID_ARGUMENT"),
-        ("ModelMetadata", message("ModelMetadataRequest")(name="nobody").SerializeToString(), "NOT_FOUND"),
-        ("ModelInfer", infer_request("n" * 1_000_000), "NOT_FOUND"),
-        ("RepositoryIndex", b"", "UNIMPLEMENTED"),
-        ("ModelInfer", infer_request(elements=10_000_001), "RESOURCE_EXHAUSTED"),
-    ],
-)
-def test_what_a_client_sends_wrong_has_its_code(channel: grpc.Channel, method: str, data: bytes, code: str) -> None:
+WRONG = {
+    "no message": ("ModelInfer", b"\xff\xff", "INVALID_ARGUMENT"),
+    "too many contents": ("ModelInfer", infer_request(raw_input_contents=[b"", b""]), "INVALID_ARGUMENT"),
+    "unknown model": ("ModelInfer", infer_request("nobody"), "NOT_FOUND"),
+    "unknown version": ("ModelInfer", infer_request(model_version="9"), "NOT_FOUND"),
+    "cut short": ("ModelReady", b"\x0a\x05a", "INVALID_ARGUMENT"),
+    "metadata of nobody": ("ModelMetadata", message("ModelMetadataRequest")(name="n").SerializeToString(), "NOT_FOUND"),
+    "endless name": ("ModelInfer", infer_request("n" * 1_000_000), "NOT_FOUND"),
+    "unknown method": ("RepositoryIndex", b"", "UNIMPLEMENTED"),
+    "over the limit": ("ModelInfer", infer_request(elements=10_000_001), "RESOURCE_EXHAUSTED"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_a_client_sends_wrong_has_its_code(channel: grpc.Channel, case: str) -> None:
     """Every fault of a request has its own status, with a message that fits into a trailer."""
+    method, data, code = WRONG[case]
     assert fail(channel, method, data).code() is grpc.StatusCode[code]
 
 

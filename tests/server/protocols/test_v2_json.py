@@ -86,6 +86,7 @@ def test_data_within_the_datatype_is_exact(datatype: str, data: str, expected: l
         ("BYTES", '["a", 1]'),
         ("BYTES", '["a", null]'),
     ],
+    ids=lambda text: text[:30],
 )
 def test_data_that_is_no_such_number_is_refused_by_name(datatype: str, data: str) -> None:
     """Nothing is cast in silence: another kind, or beyond the range, names the tensor."""
@@ -168,6 +169,7 @@ def test_strings_nested_unevenly_are_refused() -> None:
         + b"}]}",
         b'{"a": ' + b'{"a": ' * 100_000 + b"1" + b"}" * 100_000 + b', "inputs": []}',
     ],
+    ids=lambda text: ascii(text[:60]),
 )
 def test_what_is_no_request_is_invalid(text: bytes) -> None:
     """Broken JSON, other JSON, text that is not UTF-8, and nesting without end."""
