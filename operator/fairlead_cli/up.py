@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 import httpx
 
@@ -29,7 +29,7 @@ from fairlead_cli.extras import require
 from fairlead_cli.folder import Addresses, Folder
 from fairlead_cli.interrupts import Interrupts
 from fairlead_cli.processes import Part
-from fairlead_cli.progress import Progress
+from fairlead_cli.progress import Progress, Voice
 
 _T = TypeVar("_T")
 
@@ -44,11 +44,11 @@ class Up:
     It is entered when MLflow answers; `ready` waits for the others, and can wait until there is nothing else to do.
     """
 
-    def __init__(self, plan: parts.Plan, interrupts: Interrupts, out: TextIO) -> None:
+    def __init__(self, plan: parts.Plan, interrupts: Interrupts, voice: Voice) -> None:
         self.folder = Folder(plan.data)
         self._plan = plan
         self._interrupts = interrupts
-        self._out = out
+        self.voice = voice
         self._parts: list[Part] = []
         self._ending: set[Part] = set()
         self._kept = ExitStack()  # the lock, the ports, Ray's folder: given back when the parts are gone
@@ -88,8 +88,8 @@ class Up:
     def end(self, part: Part) -> None:
         """Ends one part before the others."""
         self._parts.remove(part)
-        asked_before = self._interrupts.count
-        progress = Progress(f"ending {part.name}, its log is {part.log}", self._out)
+        asked_before, began = self._interrupts.count, time.monotonic()
+        progress = Progress(f"ending {part.name} (log: {part.log})", self.voice)
 
         def waiting(passed_s: float) -> bool:
             progress.tick(passed_s)
@@ -97,6 +97,7 @@ class Up:
 
         part.end(waiting)
         progress.done()
+        self.voice.say(f"ended {part.name} ({time.monotonic() - began:.1f} s)")
 
     def finished(self, part: Part) -> bool:
         """Whether a part that does its work and ends has ended well (any other end is `check`'s)."""
@@ -107,7 +108,7 @@ class Up:
 
     def wait(self, what: str, probe: Callable[[], _T | None], limit_s: float) -> _T:
         """Calls `probe` until it gives something, and says so while it takes long."""
-        progress = Progress(f"waiting for {what}", self._out)
+        progress = Progress(f"waiting for {what}", self.voice)
         began = time.monotonic()
         try:
             while (found := probe()) is None:
@@ -179,34 +180,33 @@ class Up:
 
     def _start_part(self, name: str, command: Sequence[str]) -> None:
         part = self.start(name, command, grace_s=_GRACE_S[name])
-        self._out.write(f"started {name} (log: {part.log})\n")
-        self._out.flush()
+        self.voice.say(f"started {name} (log: {part.log})")
 
     def _tell_ports(self, *reserved: ports.Reserved) -> None:
         for block in reserved:
             if not block.usual:
                 last = f"-{block.first + block.count - 1}" if block.count > 1 else ""
-                self._out.write(f"the usual ports are taken: using {block.first}{last}\n")
+                self.voice.say(f"the usual ports are taken: using {block.first}{last}")
 
     def _end(self) -> None:
-        for part in self._parts[::-1]:
-            self.end(part)
-        self._kept.close()
+        with self._kept:
+            for part in self._parts[::-1]:
+                self.end(part)
 
 
-def run(plan: parts.Plan, out: TextIO = sys.stdout) -> int:
+def run(plan: parts.Plan) -> int:
     """`fairlead up`: starts all, stays until Ctrl-C."""
+    voice = Voice(sys.stdout)
     with Interrupts() as interrupts:
         try:
-            with Up(plan, interrupts, out) as up:
+            with Up(plan, interrupts, voice) as up:
                 up.ready()
-                out.write(welcome(up.at, up.folder))
-                out.flush()
+                voice.say(welcome(up.at, up.folder))
                 while True:
                     up.check()
                     time.sleep(_POLL_S)
         except Interrupted:
-            out.write("all parts have ended; the data stays in " + str(plan.data) + "\n")
+            voice.say(f"the data stays in {plan.data}")
             return 0
 
 
@@ -225,5 +225,4 @@ Register a model in MLflow as ONNX, tag it fairlead.serve=true, then try:
   fairlead models --pool {at.control}
   curl {at.http}/v2/models/NAME
 
-Ctrl-C ends all of it.
-"""
+Ctrl-C ends all of it."""

@@ -16,6 +16,7 @@ from fairlead_cli.demo.story import MODEL, Story
 from fairlead_cli.errors import CommandError, Interrupted
 from fairlead_cli.extras import require
 from fairlead_cli.interrupts import Interrupts
+from fairlead_cli.progress import Voice
 from fairlead_cli.up import Up
 
 
@@ -41,10 +42,11 @@ def run(asked: argparse.Namespace) -> int:
 
 def _tell(plan: parts.Plan) -> report.Outcome:
     began = time.monotonic()
-    with Interrupts() as interrupts, Up(plan, interrupts, sys.stdout) as up:
-        outcome = Story(up, sys.stdout).tell()
-        print("the story is told; ending all parts", flush=True)
-    print(f"\n{report.summary(outcome)}\nall of it in {time.monotonic() - began:.0f} s\n\n{_NEXT}", end="")
+    voice = Voice(sys.stdout)
+    with Interrupts() as interrupts, Up(plan, interrupts, voice) as up:
+        outcome = Story(up).tell()
+        voice.say("the story is told; ending all parts")
+    voice.say(f"\n{report.summary(outcome)}\nall of it in {time.monotonic() - began:.0f} s\n\n{_NEXT}")
     return outcome
 
 
@@ -56,5 +58,4 @@ def _remove(folder: Path | None) -> None:
 _NEXT = f"""What to try next:
   .venv/bin/fairlead demo --data FOLDER      the same, and MLflow with its three versions stays in FOLDER
   .venv/bin/fairlead up --data FOLDER        all of it again, for you to promote by hand
-  .venv/bin/fairlead rollback {MODEL} --data FOLDER     (in another terminal) back to the first version
-"""
+  .venv/bin/fairlead rollback {MODEL} --data FOLDER     (in another terminal) back to the first version"""

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
 from fairlead_cli.demo.figures import Truth, switch
 from fairlead_cli.demo.report import Outcome, Refusal
@@ -46,10 +46,10 @@ class Version:
 class Story:
     """One telling, on a running `up`."""
 
-    def __init__(self, up: Up, out: TextIO) -> None:
+    def __init__(self, up: Up) -> None:
         self._up = up
         self._samples = up.folder.root / "samples.json"
-        self._watch = Watch(up, MODEL, Truth([], {}), out)
+        self._watch = Watch(up, MODEL, Truth([], {}))
         self._promoted: dict[str, float] = {}
 
     def tell(self) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -22,12 +22,11 @@ _LOOK_S = 0.2
 class Watch:
     """Sees one model of a running `up`. `truth.ready` is filled in from the pool's status."""
 
-    def __init__(self, up: Up, model: str, truth: Truth, out: TextIO) -> None:
+    def __init__(self, up: Up, model: str, truth: Truth) -> None:
         self.truth = truth
         self.answers = AnswerFile(up.folder.root / "answers.jsonl")
         self._up = up
         self._model = model
-        self._out = out
         self._began = time.monotonic()
         self._row_at: float | None = None  # when the last row was shown; None while there is no traffic
         self._since_row: list[Answer] = []
@@ -36,13 +35,12 @@ class Watch:
 
     def say(self, text: str) -> None:
         """One line of the story, with the seconds since it began."""
-        self._out.write(f"{time.monotonic() - self._began:4.0f} s  {text}\n")
-        self._out.flush()
+        self._up.voice.say(f"{time.monotonic() - self._began:4.0f} s  {text}")
 
     def traffic(self) -> None:
         """From now on there are rows."""
         self._row_at = time.monotonic()
-        self._out.write(report.HEAD + "\n")
+        self._up.voice.say(report.HEAD)
 
     def for_a_while(self, seconds: float) -> None:
         """Lets the traffic run."""
@@ -74,8 +72,7 @@ class Watch:
         self._lost += sum(bool(answer.error) for answer in new)
         if self._row_at is not None and (span := time.monotonic() - self._row_at) >= _ROW_S:
             at_s = time.monotonic() - self._began
-            self._out.write(report.row(at_s, self._since_row, span, self.truth.digits, self._lost) + "\n")
-            self._out.flush()
+            self._up.voice.say(report.row(at_s, self._since_row, span, self.truth.digits, self._lost))
             self._row_at, self._since_row = time.monotonic(), []
 
     def _note_ready(self) -> None:
