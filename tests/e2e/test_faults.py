@@ -21,7 +21,7 @@ from harness.registry import Registry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.xdist_group("faults")]
 
-MEMORY_LIMIT = 1500 * 2**20
+MEMORY_LIMIT = 1000 * 2**20
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,9 @@ def operating(folder: Path, registry: Registry, replica: Replica) -> Iterator[Pa
 
 
 def route(replica: Replica, model: str) -> dict[str, float]:
-    found: dict[str, float] = replica.status()["models"].get(model, {}).get("route", {})
-    return found
+    """The versions that requests are sent to; a weight of 0 is loaded, and gets none."""
+    weights: dict[str, float] = replica.status()["models"].get(model, {}).get("route", {})
+    return {version: weight for version, weight in weights.items() if weight > 0}
 
 
 def serve_first(registry: Registry, replica: Replica, model: str, *kinds: str) -> dict[str, dict[str, Any]]:
@@ -84,7 +85,7 @@ def test_a_damaged_artifact_is_refused(registry: Registry, replica: Replica, ope
     versions = serve_first(registry, replica, "damaged", "linear-1", "linear-2")
     file = registry.folder(versions["2"]) / "model.onnx"
     file.write_bytes(file.read_bytes()[:100])
-    assert "model.onnx" in refused(registry, replica, tmp_path, "damaged", versions)
+    assert "damaged" in refused(registry, replica, tmp_path, "damaged", versions)
 
 
 def test_a_missing_file_is_refused(registry: Registry, replica: Replica, operating: Part, tmp_path: Path) -> None:
@@ -144,11 +145,11 @@ def test_a_model_that_kills_its_process_while_running_is_condemned(
     until("the version to be condemned", condemned, 90)
     version = replica.version("landmine", "1")
     assert version["final"]
-    assert "died" in version["reason"]
+    assert "killed its worker 3 times" in version["reason"]
     until("the workers to be back", lambda: [w["state"] for w in replica.workers()] == ["accepting"] * 2, 30)
     answer = httpx.get(f"http://{replica.http}/v2/models/bystander/ready", timeout=5)
     assert answer.status_code == 200
-    until("the reason in MLflow", lambda: "died" in registry.tags("landmine", "1").get("fairlead.status", ""), 30)
+    until("the reason in MLflow", lambda: "killed" in registry.tags("landmine", "1").get("fairlead.status", ""), 30)
 
 
 def infer(client: Any, model: str, rows: list[list[float]]) -> Any:
@@ -162,7 +163,7 @@ def test_a_model_that_does_not_fit_is_refused(
     registry: Registry, replica: Replica, operating: Part, tmp_path: Path
 ) -> None:
     """A version beyond the replica's memory limit is refused before it is loaded, and the reason says the sizes."""
-    versions = serve_first(registry, replica, "heavy", "linear-1", "big-900")
+    versions = serve_first(registry, replica, "heavy", "linear-1", "big-250")
     reason = refused(registry, replica, tmp_path, "heavy", versions)
     assert "memory" in reason
     assert "MiB" in reason or "GiB" in reason
