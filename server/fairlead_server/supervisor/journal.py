@@ -91,7 +91,7 @@ class Journal:
         records: list[Record] = [Death(uid, where, cause)]
         deaths = len(self._deaths.get((uid, where), ())) + 1
         if deaths >= (TRIAL_DEATHS if where == "trial" else WORKER_DEATHS) and not self.condemned(uid):
-            records.append(Condemned(uid, f"it killed its {where} {deaths} times, last: {cause}"))
+            records.append(Condemned(uid, f"its {where} died {deaths} times of it, last: {cause}"))
         self.write(records)
         return self.condemned(uid)
 

@@ -23,7 +23,7 @@ def test_what_was_written_is_known_after_a_restart(tmp_path: Path) -> None:
     assert proof is not None
     assert proof.profile.bytes == 7
     assert second.knows("sha256:d")
-    assert second.condemned("u2") == "it killed its trial 2 times, last: SIGSEGV"
+    assert second.condemned("u2") == "its trial died 2 times of it, last: SIGSEGV"
 
 
 def test_deaths_in_workers_need_one_more(tmp_path: Path) -> None:

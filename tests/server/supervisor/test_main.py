@@ -205,7 +205,7 @@ def test_three_deaths_while_it_runs_condemn_a_version(tmp_path: Path) -> None:
             await until("w4", lambda: workers(supervisor) == ["w4"])
             held = await state(supervisor, "landmine", "1", "failed")
             assert held.final
-            assert "killed its worker 3 times" in held.reason
+            assert "worker died 3 times" in held.reason
             assert "w4" not in held.workers
             assert supervisor.status().models["a"].route == {"1": 1.0}
             assert "landmine" not in supervisor.status().models["a"].reason
