@@ -44,6 +44,7 @@ class Folder:
         self.operator = root / "operator"
         self.logs = root / "logs"
         self._record = root / "up.json"
+        self._lock = root / "lock"
 
     def hold(self) -> int:
         """Makes the folders and takes the lock; the descriptor holds it, in every process that has it open."""
@@ -52,21 +53,20 @@ class Folder:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise CommandError(f"cannot make {folder}: {error.strerror}; give another folder by --data") from error
-        lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
+        if not _locked(lock, fcntl.LOCK_EX):
             os.close(lock)
             raise CommandError(
                 f"`fairlead up` runs on {self.root} already, or is still ending: "
                 "wait for it, end it by Ctrl-C, or give another folder by --data"
-            ) from None
+            )
+        self.forget()  # a run that was killed could not
         return lock
 
     def tell(self, addresses: Addresses) -> None:
         """Writes down where the parts are, whole or not at all."""
         with tempfile.NamedTemporaryFile("w", dir=self.root, delete=False, suffix=".new") as new:
-            json.dump({"pid": os.getpid(), **asdict(addresses)}, new)
+            json.dump(asdict(addresses), new)
         os.replace(new.name, self._record)
 
     def forget(self) -> None:
@@ -76,11 +76,20 @@ class Folder:
     def running(self) -> Addresses | None:
         """Where the parts of the `up` on this folder are; None when none runs."""
         try:
-            record = json.loads(self._record.read_text())
-            os.kill(record.pop("pid"), 0)
-            return Addresses(**record)
-        except (OSError, ValueError, TypeError, KeyError):
+            with self._lock.open() as lock:
+                if _locked(lock.fileno(), fcntl.LOCK_SH):
+                    return None  # nobody holds it: what is written there was left by a run that was killed
+            return Addresses(**json.loads(self._record.read_text()))
+        except (OSError, ValueError, TypeError):
             return None
+
+
+def _locked(lock: int, kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def default_folder() -> Path:

@@ -27,21 +27,37 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 def test_the_addresses_of_a_running_up_are_found(tmp_path: Path) -> None:
-    """While its process lives, and until it takes them back."""
+    """While its folder is held, and until it takes them back; asking takes the folder from nobody."""
     folder = Folder(tmp_path)
+    assert folder.running() is None
+    lock = folder.hold()
     assert folder.running() is None
     folder.tell(AT)
     assert folder.running() == AT
-    assert [path.name for path in tmp_path.iterdir()] == ["up.json"]
+    assert not list(tmp_path.glob("*.new"))
     folder.forget()
     assert folder.running() is None
+    os.close(lock)
 
 
-@pytest.mark.parametrize("record", ['{"pid": 4194305}', "{", "[]", '{"registry": "x"}', '{"pid": 1}'])
-def test_a_record_of_nobody_is_no_record(tmp_path: Path, record: str) -> None:
-    """A process that is gone, or a file that is no record."""
+def test_what_a_killed_run_left_is_no_record(tmp_path: Path) -> None:
+    """Nobody holds the folder; and the next run does not begin with old addresses."""
+    lock = Folder(tmp_path).hold()
+    Folder(tmp_path).tell(AT)
+    os.close(lock)
+    assert Folder(tmp_path).running() is None
+    lock = Folder(tmp_path).hold()
+    assert Folder(tmp_path).running() is None
+    os.close(lock)
+
+
+@pytest.mark.parametrize("record", ["{", "[]", "3", '{"registry": "x"}'])
+def test_a_file_that_is_no_record_is_none(tmp_path: Path, record: str) -> None:
+    """Whatever somebody wrote there."""
+    lock = Folder(tmp_path).hold()
     (tmp_path / "up.json").write_text(record)
     assert Folder(tmp_path).running() is None
+    os.close(lock)
 
 
 def test_the_default_folder_follows_the_users_wish(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
