@@ -31,12 +31,20 @@ def rollback(registry: Registry, name: str, alias: str) -> str:
 
 
 def before(versions: list[RegisteredVersion], current: str) -> str:
-    """The version to go back to: the one that the operator keeps warm, else the newest that it has retired."""
-    for wanted in ("held", "retired"):
-        found = [each for each in versions if each.version != current and each.tags.get(STATUS_TAG) == wanted]
+    """The version to go back to: the one that serves all the same (the current one was refused), else the one that
+    the operator keeps warm, else the newest that it has retired."""
+    others = [each for each in versions if each.version != current]
+    for wanted in ("serving", "held", "retired"):
+        found = [each for each in others if _said(each) == wanted]
         if found:
             return max(found, key=lambda each: (each.updated, int(each.version))).version
     raise CommandError("no other version was served here: name one with `fairlead promote NAME VERSION`")
+
+
+def _said(version: RegisteredVersion) -> str:
+    """What the operator wrote of it; trouble of the version that serves is no reason against it, a refusal is."""
+    status = version.tags.get(STATUS_TAG, "")
+    return "serving" if status.startswith("serving") else status
 
 
 def _move(registry: Registry, model: RegisteredModel, version: str, alias: str) -> str:

@@ -83,11 +83,13 @@ def test_there_may_be_nothing_to_roll_back_to() -> None:
     ("statuses", "expected"),
     [
         ({"1": "retired", "2": "held", "3": "retired"}, "2"),
+        ({"1": "held", "2": "serving (failed on one replica)"}, "2"),
+        ({"1": "retired", "3": "retired (refused: damaged)"}, "1"),
         ({"1": "retired", "3": "retired"}, "3"),
         ({"3": "retired", "4": "held", "1": "retired"}, "3"),
     ],
 )
 def test_the_version_before(statuses: dict[str, str], expected: str) -> None:
-    """The warm one, else the newest retired one, and never the current one (4)."""
+    """The one that serves, else the warm one, else the newest retired one; never the current one (4)."""
     versions = [RegisteredVersion(number, {"fairlead.status": text}, 0) for number, text in statuses.items()]
     assert before(versions, "4") == expected
