@@ -22,7 +22,10 @@ from fairlead_operator.spec import Tags
 from fairlead_operator.state import RegisteredModel, RegistryUnavailable, Snapshot, Target
 
 PAGE = 500
-REREADS = 50  # known versions whose tags are read again in one snapshot; the rest have their turn later
+# Known versions that are read again in one snapshot: those that were promoted lately, whose tags may still be
+# changed, and a few of all the others in turn. Each costs the registry a request.
+LATELY_S = 900.0
+REREAD_LATE, REREAD_OTHER = 10, 3
 DEPTH = 3  # sources that name another place in the registry are followed so far
 
 # mlflow's own defaults are 120 s and 7 retries: a poll is worth less than that.
@@ -38,6 +41,7 @@ class _Known(msgspec.Struct, frozen=True):
     source: str
     problem: str
     target: Target
+    first_at: float
     read_at: float
 
 
@@ -104,7 +108,7 @@ class MlflowRegistry:
     ) -> dict[str, dict[str, Target | None]]:
         keys = {(model.name, model.created, version): model for model, version in pairs}
         self._known = {key: known for key, known in self._known.items() if key in keys}
-        stale = sorted(self._known, key=lambda key: self._known[key].read_at)[:REREADS]
+        stale = self._stale(time.monotonic())
         found: dict[str, dict[str, Target | None]] = {}
         for key in keys:
             name, _, version = key
@@ -114,6 +118,11 @@ class MlflowRegistry:
             known = self._known.get(key)
             found.setdefault(name, {})[version] = known.target if known else None
         return found
+
+    def _stale(self, now: float) -> list[tuple[str, int, str]]:
+        oldest = sorted(self._known, key=lambda key: self._known[key].read_at)
+        late = [key for key in oldest if now - self._known[key].first_at < LATELY_S][:REREAD_LATE]
+        return late + [key for key in oldest if key not in late][:REREAD_OTHER]
 
     def _read(self, key: tuple[str, int, str]) -> None:
         """Brings one version up to date; forgets it when the registry has it no more."""
@@ -133,7 +142,8 @@ class MlflowRegistry:
             allow_signature_change=(self._keys.get(tags, "allow_signature_change") or "").lower() == "true",
             settings=self._keys.settings(tags),
         )
-        self._known[key] = _Known(source, problem, target, time.monotonic())
+        now = time.monotonic()
+        self._known[key] = _Known(source, problem, target, known.first_at if known else now, now)
 
     def _source(self, name: str, version: str) -> tuple[str, str]:
         """(a place that a replica can fetch, "") or ("", why there is none)."""
