@@ -52,7 +52,10 @@ class Aside:
         """Why this replica has to be started anew, or ""."""
         if not self._thread.is_alive():
             return self._fault or "the supervisor's thread has ended"
-        return "" if self._started.result(CALL_S).alive else "the supervisor's loop does not turn"
+        supervisor = self._started.result(CALL_S)
+        if not supervisor.alive:
+            return "the supervisor's loop does not turn"
+        return "it has drained, and a successor may take its place" if supervisor.drained else ""
 
     def reconfigure(self, config: Mapping[str, Any]) -> None:
         """Raises ValueError for what cannot change."""

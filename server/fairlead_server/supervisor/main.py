@@ -158,6 +158,10 @@ class Supervisor:
         """May be asked from any thread."""
         return time.monotonic() - self._looked < DEAD_S
 
+    @property
+    def drained(self) -> bool:
+        return self._leaving is not None and self._leaving.done()
+
     def reconfigure(self, config: Mapping[str, Any]) -> None:
         """New settings for the same replica: its workers are replaced by such with the new ones. Raises ValueError."""
         unknown = sorted(config.keys() - set(CHANGEABLE))
