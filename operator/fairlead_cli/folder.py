@@ -5,7 +5,7 @@
     DATA/mlflow/         SQLite and artifacts
     DATA/catalog.json    the stored catalog: the operator writes it, the pool reads it
     DATA/pool/, DATA/operator/    their own state
-    DATA/logs/           one file for each part, and that of the run before
+    DATA/logs/           one file for each part, and that of the run before; Ray's own logs
 
 This module must not know how a part is started.
 """
@@ -43,6 +43,7 @@ class Folder:
         self.pool = root / "pool"
         self.operator = root / "operator"
         self.logs = root / "logs"
+        self.ray = self.logs / "ray"
         self._record = root / "up.json"
         self._lock = root / "lock"
 

@@ -9,21 +9,17 @@ in order. This module must not know what the parts say to each other.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 import httpx
 
-from fairlead_cli import parts, ports, rollouts
+from fairlead_cli import parts, ports, ray_folder, rollouts
 from fairlead_cli.errors import CommandError, Interrupted
 from fairlead_cli.extras import require
 from fairlead_cli.folder import Addresses, Folder
@@ -149,10 +145,8 @@ class Up:
         pool_ports = ports.reserve(self._plan.pool_port, 4, parts.HOST)
         self._kept.callback(pool_ports.close)
         self._tell_ports(mlflow_ports, pool_ports)
-        # Short, for Ray puts Unix sockets deep below it; its own, so that two pools never meet.
-        ray_folder = Path(tempfile.mkdtemp(prefix="fairlead-"))
-        self._kept.callback(self._keep_ray_logs, ray_folder)
-        self.environment = parts.environment(ray_folder)
+        self.environment = parts.environment(ray_folder.make(self.folder.ray))
+        self._kept.callback(ray_folder.close, self.folder.ray)
         self.at = parts.addresses(mlflow_ports.first, pool_ports.first)
         self._client = self._kept.enter_context(httpx.Client(timeout=2.0, trust_env=False))
 
@@ -169,14 +163,6 @@ class Up:
         except (CommandError, KeyError):
             return None
         return (seen is not None and seen >= self._operator_began) or None
-
-    def _keep_ray_logs(self, ray_folder: Path) -> None:
-        """What Ray's processes and actors wrote becomes `logs/ray`; the rest of Ray's folder goes."""
-        kept = self.folder.logs / "ray"
-        shutil.rmtree(kept, ignore_errors=True)
-        with contextlib.suppress(OSError, shutil.Error):
-            shutil.copytree(ray_folder / "ray" / "session_latest" / "logs", kept)
-        shutil.rmtree(ray_folder, ignore_errors=True)
 
     def _start_part(self, name: str, command: Sequence[str]) -> None:
         part = self.start(name, command, grace_s=_GRACE_S[name])
