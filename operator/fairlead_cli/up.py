@@ -199,12 +199,12 @@ def run(plan: parts.Plan) -> int:
 def welcome(at: Addresses, folder: Folder) -> str:
     """The addresses, and three commands to try."""
     return f"""
-MLflow    {at.registry}
-HTTP      {at.http}      Open Inference Protocol (v2)
-gRPC      {at.grpc}             the same
-metrics   {at.metrics}/metrics
-control   {at.control}/control/status
-data      {folder.root}      (logs in logs/)
+MLflow   {at.registry}
+HTTP     {at.http}   (Open Inference Protocol, v2)
+gRPC     {at.grpc}          (the same)
+metrics  {at.metrics}/metrics
+control  {at.control}/control/status
+data     {folder.root}   (logs in logs/)
 
 Register a model in MLflow as ONNX, tag it fairlead.serve=true, then try:
   fairlead promote NAME VERSION --registry {at.registry}
