@@ -17,11 +17,11 @@ MEMORY = 100 * 2**20
 
 def main() -> None:
     nodes = int(sys.argv[1])
-    head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
+    head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
     try:
         for _ in range(nodes):
-            cluster.add_node(num_cpus=2, node_ip_address="127.0.0.1", object_store_memory=MEMORY)
+            cluster.add_node(num_cpus=2, object_store_memory=MEMORY)
         cluster.wait_for_nodes(timeout=60)
         print(json.dumps({"address": cluster.address}), flush=True)
         sys.stdin.read()
