@@ -19,6 +19,7 @@ from fairlead_server.supervisor.blocks import StateTaken, default_state_dir
 from fairlead_server.supervisor.reception import open_to_all
 from fairlead_server.supervisor.sockets import PortTaken
 
+BALANCER_S = 2.0
 _DRAIN = Drain()
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
@@ -102,8 +103,15 @@ def _settings(found: argparse.Namespace) -> ReplicaSettings:
         cores=found.cores,
         memory_limit_bytes=found.memory_limit,
         log_level=found.log_level,
-        drain=Drain(found.drain_balancer, found.drain_grace, found.drain_idle),
+        drain=Drain(_balancer_s(found), found.drain_grace, found.drain_idle),
     )
+
+
+def _balancer_s(found: argparse.Namespace) -> float:
+    """A pool has several replicas, so something before it chooses among them, and needs time to see one leave."""
+    if found.drain_balancer is not None:
+        return float(found.drain_balancer)
+    return BALANCER_S if found.engine == "ray" else _DRAIN.balancer_s
 
 
 def _absolute(path: str) -> str:
@@ -135,7 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--replica", default="", help="this replica's name (default: the host's)")
     how.add_argument("--state-dir", default=default_state_dir(), metavar="DIR", help="default: %(default)s")
     _add_ports(parser)
-    parser.add_argument("--drain-balancer", type=float, default=_DRAIN.balancer_s, metavar="S", help="default: 0")
+    parser.add_argument(
+        "--drain-balancer", type=float, metavar="S", help="from not ready to the drain (default: 0; 2 on Ray)"
+    )
     parser.add_argument("--drain-grace", type=float, default=_DRAIN.grace_s, metavar="S", help="default: 30")
     parser.add_argument("--drain-idle", type=float, default=_DRAIN.idle_s, metavar="S", help="default: 5")
     parser.add_argument("--log-level", choices=tuple(LEVELS), default="info")

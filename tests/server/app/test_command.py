@@ -22,6 +22,13 @@ def test_the_arguments_become_settings(tmp_path: Path) -> None:
     assert (request.settings.workers, request.settings.http_port, request.settings.drain.grace_s) == (2, 0, 9.0)
 
 
+def test_a_pool_gives_its_balancer_time() -> None:
+    """Two seconds on Ray, where there are other replicas to choose; none for a process alone; or as it was told."""
+    assert read(["--catalog", "a"]).settings.drain.balancer_s == 2.0
+    assert read(["--catalog", "a", "--engine", "process"]).settings.drain.balancer_s == 0.0
+    assert read(["--catalog", "a", "--drain-balancer", "0"]).settings.drain.balancer_s == 0.0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
