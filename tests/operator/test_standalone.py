@@ -1,0 +1,152 @@
+"""The loop: a registry that hangs, fails or is slow delays nothing but what it alone knows."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from operator_site import KEYS, Site
+
+from fairlead_operator import standalone
+from fairlead_operator.report import Report
+from fairlead_operator.standalone import Asking, Errands, Standalone
+from fairlead_operator.state import RegistryUnavailable
+
+
+class Board:
+    """Keeps the reports."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+
+    def publish(self, report: Report) -> None:
+        self.reports.append(report)
+
+
+class Slow:
+    """The site's registry, with a gate that every call has to pass."""
+
+    def __init__(self, site: Site) -> None:
+        self.inner = site.registry
+        self.gate = threading.Event()
+        self.gate.set()
+        self.calls: list[float] = []
+        self.took = 0.0
+
+    def open(self) -> None:
+        pass
+
+    def snapshot(self, *asked):
+        self.calls.append(time.monotonic())
+        self.gate.wait(20)
+        time.sleep(self.took)
+        return self.inner.snapshot(*asked)
+
+    def write_tag(self, *asked):
+        self.gate.wait(20)
+        self.inner.write_tag(*asked)
+
+
+def run(site: Site, registry: Slow, board: Board, story: Callable[[Standalone], Awaitable[None]]) -> None:
+    async def main() -> None:
+        operator = Standalone(registry, Asking(KEYS, "champion"), site.operator, board, 0.05)
+        task = asyncio.create_task(operator.run())
+        await story(operator)
+        operator.stop()
+        await asyncio.wait_for(task, 5)
+
+    asyncio.run(main())
+
+
+async def until(look: Callable[[], object], limit_s: float = 10.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not look():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(standalone, "MOVING_S", 0.02)
+    site = Site()
+    site.registry.register("m", "/m/1", "/m/2")
+    site.registry.promote("m", "1")
+    return site
+
+
+def test_a_rollout_goes_on_while_the_registry_hangs(site: Site) -> None:
+    """A call that hangs in the middle of a promotion: it is finished, and the operator ends without waiting."""
+    registry, board = Slow(site), Board()
+
+    async def story(operator: Standalone) -> None:
+        await until(site.entry)
+        registry.gate.clear()
+        for _ in range(8):
+            site.fleet.tick()
+            await asyncio.sleep(0.05)
+        await until(lambda: site.routed() == "1")
+
+    try:
+        run(site, registry, board, story)
+    finally:
+        registry.gate.set()
+
+
+def test_the_report_says_since_when_the_registry_is_not_seen(site: Site) -> None:
+    """While it fails: the last time it was seen, since when it fails, and with what. Then it is well again."""
+    registry, board = Slow(site), Board()
+
+    async def story(operator: Standalone) -> None:
+        await until(lambda: board.reports and board.reports[-1].registry.seen)
+        site.registry.down = "answered 503"
+        await until(lambda: board.reports[-1].registry.error)
+        first = board.reports[-1].registry
+        assert first.error == "answered 503"
+        assert first.seen is not None
+        assert first.seen <= first.since
+        await asyncio.sleep(0.3)
+        assert board.reports[-1].registry == first
+        assert site.entry() is not None
+        site.registry.down = ""
+        await until(lambda: not board.reports[-1].registry.error)
+
+    run(site, registry, board, story)
+
+
+def test_a_slow_registry_is_asked_less(site: Site) -> None:
+    """After two slow answers in a row the pause is ten times what they took."""
+    registry, board = Slow(site), Board()
+    registry.took = 0.06
+
+    async def story(operator: Standalone) -> None:
+        await until(lambda: len(registry.calls) >= 4)
+
+    run(site, registry, board, story)
+    pauses = [later - earlier for earlier, later in zip(registry.calls, registry.calls[1:], strict=False)]
+    assert pauses[0] < 0.5
+    assert min(pauses[1:]) > 0.5
+
+
+def test_calls_that_hang_are_left_behind_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call beyond its time is given up; when too many hang, no more are begun."""
+    monkeypatch.setattr(standalone, "HUNG_S", 0.05)
+    monkeypatch.setattr(standalone, "LEFT_BEHIND", 2)
+    free = threading.Event()
+
+    async def main() -> None:
+        errands = Errands()
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await errands.run(lambda: free.wait(10))
+        with pytest.raises(RegistryUnavailable, match="2 earlier calls still hang"):
+            await errands.run(lambda: None)
+        free.set()
+        await asyncio.sleep(0.2)
+        assert await errands.run(lambda: 5) == 5
+        with pytest.raises(ZeroDivisionError):
+            await errands.run(lambda: 1 / 0)
+
+    asyncio.run(main())
