@@ -51,7 +51,8 @@ def up(data: Path, base: int, *extra: str) -> Iterator[Site]:
         *("up", "--data", str(data), "--pool-port", str(base), "--mlflow-port", str(base + 9)),
         *("--engine", "process", *extra),
     )
-    with Part("up", command, data.with_name(f"{data.name}-{time.time_ns()}.out")) as part:
+    log = data.with_name(f"{data.name}-{time.time_ns()}.out")
+    with Part("up", command, log, env=mark(data)) as part:
         yield Site(part, data)
 
 
@@ -59,14 +60,19 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(fairlead(*arguments), capture_output=True, text=True, timeout=60)
 
 
-def living(data: Path) -> list[str]:
-    """The processes that work on this data folder."""
-    found = []
-    for line in Path("/proc").glob("[0-9]*/cmdline"):
+def mark(data: Path) -> dict[str, str]:
+    """What every process that a command on this folder starts inherits, whatever becomes of its parents."""
+    return {"FAIRLEAD_TEST_MARK": str(data)}
+
+
+def living(data: Path) -> dict[int, str]:
+    """The processes that carry this folder's mark, with their command lines; Ray's daemons too."""
+    found = {}
+    sought = f"FAIRLEAD_TEST_MARK={data}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            command = line.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if f"{data}/" in command and int(line.parent.name) != os.getpid():
-                found.append(command)
+            if sought in (process / "environ").read_bytes().split(b"\0"):
+                found[int(process.name)] = (process / "cmdline").read_text().replace("\0", " ")
     return found
 
 
@@ -92,7 +98,7 @@ def test_two_live_beside_each_other_and_leave_nothing(tmp_path: Path) -> None:
         assert second.end(signal.SIGINT) == 0
         ends = re.findall(r"^ended (.*) \(", second.part.text(), re.MULTILINE)
         assert ends == ["the operator", "the pool", "MLflow"]
-        assert living(second_data) == []
+        assert living(second_data) == {}
         assert run("models", "--data", str(second_data)).returncode == 1
 
         assert boot(at) == running
@@ -102,14 +108,11 @@ def test_two_live_beside_each_other_and_leave_nothing(tmp_path: Path) -> None:
     with up(first_data, base) as again:
         again.ready()
         assert "no models yet" in run("models", "--data", str(first_data)).stdout
-        pool = next(line for line in living(first_data) if "fairlead_server serve" in line and "keeper" not in line)
-        for line in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                if line.read_bytes().replace(b"\0", b" ").decode() == pool:
-                    os.kill(int(line.parent.name), signal.SIGKILL)
+        pool = [pid for pid, line in living(first_data).items() if " -m fairlead_server serve" in line]
+        os.kill(max(pool), signal.SIGKILL)  # the lesser one is its keeper
         assert again.part.process.wait(60) == 1
         assert "the pool ended by itself (status 137); the end of" in again.part.text()
-        assert living(first_data) == []
+        assert living(first_data) == {}
 
 
 def test_the_demo_loses_nothing_and_its_data_can_be_taken_up_again(
@@ -121,11 +124,11 @@ def test_the_demo_loses_nothing_and_its_data_can_be_taken_up_again(
     ports = ("--pool-port", str(base), "--mlflow-port", str(base + 9))
     began = time.monotonic()
     demo = fairlead("demo", *ports, "--data", str(data), "--summary", str(summary))
-    told = subprocess.run(demo, capture_output=True, text=True, timeout=200)
+    told = subprocess.run(demo, capture_output=True, text=True, timeout=200, env=os.environ | mark(data))
     assert told.returncode == 0, told.stdout + told.stderr
     record_property("demo_s", round(time.monotonic() - began, 1))
     assert "What to try next" in told.stdout
-    assert living(data) == []
+    assert living(data) == {}
 
     figures = json.loads(summary.read_text())
     record_property("demo", figures)
@@ -144,7 +147,7 @@ def test_the_demo_loses_nothing_and_its_data_can_be_taken_up_again(
         assert "champion 2 -> 1" in run("promote", "digits", "1", "--data", str(data)).stdout
         until("version 1 to serve", lambda: answering(at) == "1", 60)
         assert site.end(signal.SIGTERM) == 0
-    assert living(data) == []
+    assert living(data) == {}
 
 
 def answering(at: dict[str, Any]) -> str:
