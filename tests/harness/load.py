@@ -64,23 +64,28 @@ class Readiness:
     """Which replicas a balancer would send to now."""
 
     def __init__(self, plan: Plan) -> None:
-        self.ready = list(plan.replicas)
+        self.ready: list[dict[str, str]] = []
+        self.returns: dict[str, int] = {}  # how often a replica became ready: a balancer's connections end with it
         self._all = plan.replicas
         self._turn = 0
 
-    async def watch(self) -> None:
+    async def watch(self, seen: asyncio.Event) -> None:
         async with httpx.AsyncClient(timeout=1.0) as client:
             while True:
-                ready = []
-                for replica in self._all:
-                    try:
-                        answer = await client.get(f"http://{replica['metrics']}/readyz")
-                    except httpx.HTTPError:
-                        continue
-                    if answer.status_code == 200:
-                        ready.append(replica)
+                ready = [replica for replica in self._all if await self._is_ready(client, replica)]
+                for replica in ready:
+                    if replica not in self.ready:
+                        self.returns[replica["http"]] = self.returns.get(replica["http"], 0) + 1
                 self.ready = ready
+                seen.set()
                 await asyncio.sleep(0.1)
+
+    async def _is_ready(self, client: httpx.AsyncClient, replica: dict[str, str]) -> bool:
+        try:
+            answer = await client.get(f"http://{replica['metrics']}/readyz")
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 200
 
     def next(self) -> dict[str, str]:
         # A Service without a ready endpoint refuses; a client would retry elsewhere: take any.
@@ -97,7 +102,7 @@ class Caller:
         self.kind = kind
         self.protocol = kind.partition("-")[0]
         self.api = triton_http if self.protocol == "http" else triton_grpc
-        self._kept: dict[str, Any] = {}
+        self._kept: dict[tuple[str, int], Any] = {}
 
     def _open(self, address: str) -> Any:
         if self.protocol == "http":
@@ -108,15 +113,15 @@ class Caller:
             options.append(("grpc.service_config", json.dumps(RETRY_POLICY)))
         return triton_grpc.InferenceServerClient(address, channel_args=options)
 
-    async def call(self, address: str, row: int) -> tuple[str, list[float]]:
-        """The version that answered, and its output row."""
+    async def call(self, address: str, row: int, returns: int) -> tuple[str, list[float]]:
+        """The version that answered, and its output row. `returns`: how often that replica came back."""
         values = np.array([self.plan.inputs[row]], dtype=np.float32)
         tensor = self.api.InferInput(self.plan.input, list(values.shape), "FP32")
         tensor.set_data_from_numpy(values)
         fresh = self.kind in ("http-new", "grpc-new", "grpc-retry")
-        client = self._open(address) if fresh else self._kept.get(address)
+        client = self._open(address) if fresh else self._kept.get((address, returns))
         if client is None:
-            client = self._kept[address] = self._open(address)
+            client = self._kept[address, returns] = self._open(address)
         try:
             timeout = {"client_timeout": self.plan.timeout_s} if self.protocol == "grpc" else {}
             result = await client.infer(self.plan.model, [tensor], **timeout)
@@ -144,7 +149,9 @@ class Run:
         replica = self.readiness.next()
         record: dict[str, Any] = {"kind": caller.kind, "replica": replica["http"], "due": due}
         try:
-            version, values = await asyncio.wait_for(caller.call(replica[caller.protocol], row), self.plan.timeout_s)
+            returns = self.readiness.returns.get(replica["http"], 0)
+            call = caller.call(replica[caller.protocol], row, returns)
+            version, values = await asyncio.wait_for(call, self.plan.timeout_s)
         except (Exception, asyncio.CancelledError) as error:  # whatever the client shows is what was lost
             record["error"] = describe(error)
         else:
@@ -173,9 +180,12 @@ class Run:
         await caller.close()
 
     async def run(self) -> None:
-        watcher = asyncio.create_task(self.readiness.watch())
+        seen = asyncio.Event()
+        watcher = asyncio.create_task(self.readiness.watch(seen))
+        await seen.wait()
         ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         ended.add_done_callback(lambda _: self.stop.set())
+        print("started", flush=True)
         gap = 1 / self.plan.rate / len(self.plan.kinds)
         await asyncio.gather(*(self.feed(kind, i * gap) for i, kind in enumerate(self.plan.kinds)))
         watcher.cancel()

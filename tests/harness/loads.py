@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.parts import HERE, Part, Replica
+from harness.parts import HERE, Part, Replica, until
 
 
 def plan(
@@ -64,6 +64,11 @@ class Load:
         plan_file.write_text(json.dumps(plan))
         command = [sys.executable, str(HERE / "load.py"), str(plan_file), str(self.out)]
         self.part = Part("load", command, folder / f"load-{number}.log", stdin=True)
+        until("the load to start", self._started, 60)
+
+    def _started(self) -> bool:
+        assert self.part.alive(), self.part.text()[-2000:]
+        return "started" in self.part.text().splitlines()
 
     def finish(self) -> Report:
         status = self.part.stop()
