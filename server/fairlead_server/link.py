@@ -152,13 +152,15 @@ class Forget(msgspec.Struct, frozen=True, tag=True):
 
 
 class Fetched(msgspec.Struct, frozen=True, tag=True):
-    """`defaults` is what the model's folder says of its settings (fairlead.yaml)."""
+    """`defaults` is what the model's folder says of its settings (fairlead.yaml). `copied`: it was not in the
+    cache before, so there was room on the disk for it."""
 
     id: int
     path: str
     digest: str
     bytes: int
     defaults: dict[str, Any]
+    copied: bool = False
 
 
 class FetchFailed(msgspec.Struct, frozen=True, tag=True):

@@ -69,6 +69,8 @@ class Carrier:
         self._prepare = prepare
         self._taken = taken
         self._turn = asyncio.Lock()
+        self._beside = b""
+        self._renewal: asyncio.Task[None] | None = None
         self.stored: Document | None = None
         self.fault = ""  # of the watched file or folder
 
@@ -104,7 +106,28 @@ class Carrier:
 
     def _store(self, data: bytes, name: str, beside: bytes) -> None:
         write_durably(self._folder / name, beside)
+        self._beside = beside
         write_durably(self.path, data)
+
+    def renew(self) -> None:
+        """What has to be beside the stored document may have changed. Asked often, written once."""
+        if self._renewal is None:
+            self._renewal = asyncio.get_running_loop().create_task(self._renew())
+
+    async def _renew(self) -> None:
+        async with self._turn:
+            self._renewal = None
+            if self.stored is None:
+                return
+            name, beside = self._prepare(self.stored.parsed)
+            if beside == self._beside:
+                return
+            try:
+                await asyncio.to_thread(write_durably, self._folder / name, beside)
+            except OSError as fault:
+                log.error("kept_entries_not_written", reason=str(fault))
+            else:
+                self._beside = beside
 
     async def watch_file(self, path: Path, poll_s: float) -> None:
         """For ever. A file that is not there yet, or gone, changes nothing."""

@@ -82,10 +82,10 @@ class Desk:
 
     async def fetch(self, message: Fetch) -> FromFetcher:
         loop = asyncio.get_running_loop()
-        quick = await loop.run_in_executor(self._looking, self._tried, message, lambda: self._look(message))
+        quick = await loop.run_in_executor(self._looking, self._tried, message, self._look)
         if quick is not None:
             return quick
-        answer = await loop.run_in_executor(self._copying, self._tried, message, lambda: self._fetch(message))
+        answer = await loop.run_in_executor(self._copying, self._tried, message, self._fetch)
         assert answer is not None
         return answer
 
@@ -107,10 +107,13 @@ class Desk:
             log.info("cache_evicted", versions=dropped)
         return dropped
 
-    def _tried(self, message: Fetch, work: Callable[[], Stored | None]) -> FromFetcher | None:
+    def _tried(self, message: Fetch, work: Callable[[Fetch], Stored | None]) -> FromFetcher | None:
         try:
-            stored = work()
-            return stored and Fetched(message.id, str(stored.path), stored.digest, stored.bytes, defaults(stored.path))
+            stored = work(message)
+            if stored is None:
+                return None
+            copied = work == self._fetch
+            return Fetched(message.id, str(stored.path), stored.digest, stored.bytes, defaults(stored.path), copied)
         except FetchFailure as failure:
             return FetchFailed(message.id, failure.reason, failure.retry, failure.condition)
         except Exception as error:  # a fault of ours, or of a library: this fetch's, not the process's

@@ -32,6 +32,8 @@ class Fetcher:
         failures = 0
         while True:
             self._child = await Child.start("fetcher", self._launch, FromFetcher)
+            if self._keep is not None:
+                self._child.send(Forget(self._keep))
             for request, _ in self._open.values():
                 self._child.send(request)
             while (message := await self._child.receive()) is not None:
@@ -63,8 +65,10 @@ class Fetcher:
     def forget(self, keep: Collection[str]) -> None:
         """What is not in `keep` may be evicted."""
         wanted = sorted(set(keep))
-        if self._child is not None and wanted != self._keep:
-            self._keep = wanted
+        if wanted == self._keep:
+            return
+        self._keep = wanted
+        if self._child is not None:
             self._child.send(Forget(wanted))
 
     async def stop(self) -> None:
@@ -78,7 +82,8 @@ class Fetcher:
 
     def _answer(self, message: Fetched | FetchFailed) -> None:
         if isinstance(message, Fetched):
-            self.conditions.clear()
+            if message.copied:
+                self.conditions.clear()
         elif message.condition:
             self.conditions[message.condition] = message.reason
         request = self._open.get(message.id)

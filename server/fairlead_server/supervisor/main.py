@@ -64,7 +64,7 @@ class Supervisor:
         self._journal = Journal.open(self._folder / "journal")
         self._fetcher = Fetcher(launch, self._times)
         self._trials = Trials(launch, self._times)
-        self._obedience = Obedience(Wanted(_kept(self._folder)), self._fetcher.forget)
+        self._obedience = Obedience(Wanted(_kept(self._folder)), self._fetcher.forget, self._renew)
         self._workers = Workers(launch, home.ports.http.fileno(), self._times, self._obedience)
         self._versions = Versions(
             (self._fetcher, self._trials), self._journal, self._times, self._may_load, self._obedience.changed
@@ -193,6 +193,9 @@ class Supervisor:
         log.info("replica_ended")
 
     # inside
+
+    def _renew(self) -> None:
+        self._carrier.renew()
 
     async def _leave(self) -> None:
         drain = self._settings.drain

@@ -29,11 +29,13 @@ SOON_S = 0.01  # changes of many versions at once are told together
 
 
 class Obedience:
-    """Listens to the workers. `forget` is told the digests that are still needed."""
+    """Listens to the workers. `forget` is told the digests that are still needed, `settled` when a newest entry has
+    come into effect, so that a restart need not begin with the one before."""
 
-    def __init__(self, wanted: Wanted, forget: Callable[[list[str]], None]) -> None:
+    def __init__(self, wanted: Wanted, forget: Callable[[list[str]], None], settled: Callable[[], None]) -> None:
         self.wanted = wanted
         self._forget = forget
+        self._told_settled = settled
         self._newest: dict[str, WorkerEntry] = {}
         self._loads: dict[str, Load] = {}
         self._dirty: set[str] = set()
@@ -154,5 +156,6 @@ class Obedience:
             self.wanted.settle(model)
             self._unsettled.discard(model)
         log.info("routes_in_effect", models=settled[:20], count=len(settled), generation=self.wanted.generation)
+        self._told_settled()
         self._want()
         self.obey()

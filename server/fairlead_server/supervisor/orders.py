@@ -1,8 +1,9 @@
 """What a worker is told to hold and to route: from what is wanted and how far each version is. Pure.
 
 A worker that opens its doors starts from what is known to work: a model whose newest entry is not in effect yet
-gives it the last good one, and a model that has none yet is left out, so that a version on trial holds up nobody
-else's successor. Only the replica's first workers wait for everything. Once it accepts, it gets the newest.
+gives it the last good one, and a model that has none yet (or whose last one sent requests nowhere) is left out, so
+that a version on trial holds up nobody else's successor. Only the replica's first workers wait for everything. Once
+it accepts, it gets the newest.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def opening_entries(
         good = wanted.good(model)
         if wanted.is_settled(model):
             entries[model] = entry
-        elif good is not None:
+        elif good is not None and routed(good):
             entries[model] = worker_entry(model, good, life_of)
         elif not accepted_before:
             entries[model] = entry

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from harness.parts import free_block
 from server.supervisor.replicas import settings
 
 from fairlead_server.supervisor.blocks import StateTaken, order, take_home
@@ -51,9 +52,7 @@ def test_workers_bind_beside_the_reserved_grpc_port(tmp_path: Path) -> None:
 
 def test_replicas_of_one_machine_take_blocks_and_keep_them(tmp_path: Path) -> None:
     """The second takes the next block and directory; started again, each has its own, whoever comes first."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        base = free.getsockname()[1] % 20000 + 30000
+    base = free_block(12)
     more = {"http_port": base, "port_step": 4}
     ports = {"grpc_port": base + 1, "metrics_port": base + 2, "control_port": base + 3, **more}
     first = take_home(settings(tmp_path, replica="a", **ports), 1.0)
