@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.inference import InferRequest, InferResponse
 
+_LONGEST_US = 2**64 - 1  # what gRPC can say; JSON can say more than a float holds
+
 
 class InferenceService(Protocol):
     def live(self) -> bool: ...
@@ -43,6 +45,6 @@ class InferenceService(Protocol):
 def deadline_of(parameters: Mapping[str, Any], now: float) -> float | None:
     """The `timeout` parameter (microseconds, 0 for none; Triton's) as a moment after `now`."""
     timeout = parameters.get("timeout", 0)
-    if type(timeout) is not int or timeout < 0:
+    if type(timeout) is not int or not 0 <= timeout <= _LONGEST_US:
         raise ServingError(Kind.INVALID, "the parameter timeout must be a whole number of microseconds")
     return now + timeout / 1e6 if timeout else None
