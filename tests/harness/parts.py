@@ -37,8 +37,12 @@ def until(what: str, look: Callable[[], T | None], limit_s: float = 30.0, every_
 
 
 def free_block(size: int) -> int:
-    """The first of `size` consecutive free ports on the loopback address."""
-    for base in range(20_000 + os.getpid() % 8_000, 60_000, 64):
+    """The first of `size` consecutive free ports on the loopback address.
+
+    Below the ports that the kernel gives to clients; test processes side by side begin far from each other.
+    """
+    for step in range(190):
+        base = 20_000 + (os.getpid() * 640 + step * 64) % 12_160
         with contextlib.ExitStack() as held:
             try:
                 for port in range(base, base + size):
