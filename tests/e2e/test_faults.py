@@ -145,7 +145,7 @@ def test_a_model_that_kills_its_process_while_running_is_condemned(
     until("the version to be condemned", condemned, 90)
     version = replica.version("landmine", "1")
     assert version["final"]
-    assert "killed its worker 3 times" in version["reason"]
+    assert "died 3 times of it" in version["reason"]
     until("the workers to be back", lambda: [w["state"] for w in replica.workers()] == ["accepting"] * 2, 30)
     answer = httpx.get(f"http://{replica.http}/v2/models/bystander/ready", timeout=5)
     assert answer.status_code == 200
