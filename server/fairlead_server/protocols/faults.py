@@ -14,6 +14,8 @@ from fairlead_server.errors import Kind, ServingError
 from fairlead_server.tensors.datatypes import DATATYPES, SIZES
 
 MAX_RANK = 32
+MAX_TENSORS = 1024  # inputs of a request; outputs that it asks for
+MAX_VALUES = 2 * 2**20  # of a request, decoded one by one
 _LONGEST_QUOTE = 120  # characters of a client's own text that an error repeats
 _FEATURES = {
     "shared_memory_region": "shared memory is not supported: send the data in the request",
@@ -53,6 +55,31 @@ def check_features(what: str, parameters: Mapping[str, Any]) -> None:
     for name, advice in _FEATURES.items():
         if parameters.get(name):
             raise ServingError(Kind.UNSUPPORTED, f"{what}: {advice}")
+
+
+class Ration:
+    """How many values of one request may still be decoded one by one: those of JSON, of typed contents, and strings.
+
+    Each takes up to a microsecond of the loop that all other requests wait for too (measured: 64 MiB of `[0],` took
+    17 s, and after 10 a worker counts as stuck), so they are counted before. Raw numbers cost nothing.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def take(self, values: int) -> None:
+        self._left -= values
+        if self._left < 0:
+            raise ServingError(
+                Kind.TOO_LARGE,
+                f"the request has more than {MAX_VALUES} values that are read one by one: send numbers as raw binary "
+                "data, and many strings in several requests",
+            )
+
+
+def check_tensors(what: str, number: int) -> None:
+    if number > MAX_TENSORS:
+        raise ServingError(Kind.TOO_LARGE, f"the request names {number} {what}: at most {MAX_TENSORS} are allowed")
 
 
 def wrong_count(name: str, shape: Sequence[int], expected: int, found: int) -> NoReturn:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fairlead_server.protocols.faults import invalid, quote, wrong_count
+from fairlead_server.protocols.faults import Ration, invalid, quote, wrong_count
 from fairlead_server.tensors.array import NUMPY, Tensor
 from fairlead_server.tensors.datatypes import SIZES
 
@@ -25,9 +25,10 @@ _LENGTH = struct.Struct("<I")
 assert sys.byteorder == "little", "raw tensors are little endian, and so must the machine be"
 
 
-def decode_raw(name: str, datatype: str, shape: tuple[int, ...], expected: int, data: Buffer) -> Tensor:
+def decode_raw(name: str, datatype: str, shape: tuple[int, ...], expected: int, data: Buffer, ration: Ration) -> Tensor:
     """A tensor over `data`, without a copy where its elements are aligned. `shape` asks for `expected` elements."""
     if datatype == "BYTES":
+        ration.take(min(expected, len(data) // _LENGTH.size))
         return Tensor(name, datatype, fold(name, shape, _split_strings(name, shape, expected, data)))
     size = SIZES[datatype] or 1
     if len(data) != expected * size:

@@ -17,7 +17,15 @@ from typing import Any
 import msgspec
 
 from fairlead_server.models.inference import InferRequest, InferResponse, RequestedOutput
-from fairlead_server.protocols.faults import check_datatype, check_features, check_shape, invalid, quote
+from fairlead_server.protocols.faults import (
+    Ration,
+    check_datatype,
+    check_features,
+    check_shape,
+    check_tensors,
+    invalid,
+    quote,
+)
 from fairlead_server.protocols.raw import Buffer, decode_raw, encode_raw
 from fairlead_server.protocols.v2_json import InputDocument, decode_input, encode_output, parse
 from fairlead_server.tensors.array import Tensor
@@ -28,8 +36,12 @@ _ENCODER = msgspec.json.Encoder()
 def decode_request(body: bytes, header_length: str | None = None) -> InferRequest:
     """`header_length` is the text of Inference-Header-Content-Length. Tensors may be views of `body`."""
     length = _header_length(header_length, len(body))
+    ration = Ration()
+    ration.take(body.count(b",", 0, length))
     document = parse(memoryview(body)[:length])
-    tail = _Tail(memoryview(body)[length:])
+    check_tensors("inputs", len(document.inputs))
+    check_tensors("outputs", len(document.outputs or ()))
+    tail = _Tail(memoryview(body)[length:], ration)
     inputs = [_input(item, tail) for item in document.inputs]
     tail.finish()
     outputs = [RequestedOutput(item.name, item.parameters or {}) for item in document.outputs or ()]
@@ -96,13 +108,14 @@ def _input(document: InputDocument, tail: _Tail) -> Tensor:
         invalid(f"input {quote(name)} has both data and binary_data_size: send one of them")
     datatype = check_datatype(name, document.datatype)
     shape, expected = check_shape(name, document.shape)
-    return decode_raw(name, datatype, shape, expected, tail.take(name, size))
+    return decode_raw(name, datatype, shape, expected, tail.take(name, size), tail.ration)
 
 
 class _Tail:
     """The bytes after the JSON, handed out in the order of the inputs."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: memoryview, ration: Ration) -> None:
+        self.ration = ration
         self._data = data
         self._at = 0
 

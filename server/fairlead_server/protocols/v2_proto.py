@@ -15,7 +15,16 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from fairlead_server.models.inference import InferRequest, InferResponse, RequestedOutput
-from fairlead_server.protocols.faults import check_datatype, check_features, check_shape, invalid, quote, wrong_count
+from fairlead_server.protocols.faults import (
+    Ration,
+    check_datatype,
+    check_features,
+    check_shape,
+    check_tensors,
+    invalid,
+    quote,
+    wrong_count,
+)
 from fairlead_server.protocols.raw import Array, decode_raw, encode_raw, fold, strings_array, utf8
 from fairlead_server.protocols.v2_messages import message
 from fairlead_server.tensors.array import NUMPY, Tensor
@@ -54,7 +63,10 @@ def decode_request(data: bytes) -> tuple[str, str | None, InferRequest]:
     raw = wire.raw_input_contents
     if raw and len(raw) != len(wire.inputs):
         invalid(f"raw_input_contents has {len(raw)} entries for {len(wire.inputs)} inputs: it needs one for each")
-    inputs = [_input(item, raw[at] if raw else None) for at, item in enumerate(wire.inputs)]
+    check_tensors("inputs", len(wire.inputs))
+    check_tensors("outputs", len(wire.outputs))
+    ration = Ration()
+    inputs = [_input(item, raw[at] if raw else None, ration) for at, item in enumerate(wire.inputs)]
     outputs = [RequestedOutput(item.name, _from_parameters(item.parameters)) for item in wire.outputs]
     for output in outputs:
         check_features(f"output {quote(output.name)}", output.parameters)
@@ -72,16 +84,17 @@ def encode_response(response: InferResponse) -> bytes:
     return wire.SerializeToString()  # type: ignore[no-any-return]
 
 
-def _input(item: Any, raw: bytes | None) -> Tensor:
+def _input(item: Any, raw: bytes | None, ration: Ration) -> Tensor:
     name, datatype = item.name, check_datatype(item.name, item.datatype)
     check_features(f"input {quote(name)}", _from_parameters(item.parameters))
     shape, expected = check_shape(name, item.shape)
     fields = [field.name for field, _ in item.contents.ListFields()]
     if raw is None:
+        ration.take(sum(len(getattr(item.contents, field)) for field in fields))
         return Tensor(name, datatype, fold(name, shape, _typed(name, datatype, shape, expected, item.contents, fields)))
     if fields:
         invalid(f"input {quote(name)} has typed contents in a request with raw_input_contents: use one of the two")
-    return decode_raw(name, datatype, shape, expected, raw)
+    return decode_raw(name, datatype, shape, expected, raw, ration)
 
 
 def _typed(name: str, datatype: str, shape: tuple[int, ...], expected: int, contents: Any, fields: list[str]) -> Array:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.inference import InferRequest, InferResponse, RequestedOutput
+from fairlead_server.protocols.faults import MAX_TENSORS, MAX_VALUES
 from fairlead_server.protocols.v2_binary import decode_request, encode_response
 from fairlead_server.tensors.array import Tensor
 
@@ -157,3 +159,26 @@ def test_a_view_with_gaps_is_written_in_order() -> None:
     request = InferRequest([], parameters={"binary_data_output": True})
     parts, _ = encode_response(InferResponse("m", "1", "", [tensor]), request)
     assert bytes(parts[1]) == np.array([0, 3, 1, 4, 2, 5], np.int16).tobytes()
+
+
+def too_many(*, strings: int = 0, values: int = 0, inputs: int = 0) -> tuple[bytes, str | None]:
+    if strings:
+        return body([binary("x", "BYTES", [strings], 4 * strings)], bytes(4 * strings))
+    if values:
+        return b'{"inputs":[{"name":"x","datatype":"FP32","shape":[%d],"data":[%s0]}]}' % (values, b"0," * values), None
+    return body([{"name": "x", "datatype": "FP32", "shape": [1], "data": [0]}] * inputs)[0], None
+
+
+@pytest.mark.parametrize("what", [{"strings": MAX_VALUES + 1}, {"values": MAX_VALUES}, {"inputs": MAX_TENSORS + 1}])
+def test_what_would_hold_up_all_other_requests_is_refused_before_it_is_read(what: dict[str, int]) -> None:
+    """Values that are read one by one take the loop's time: 256 MiB of them would take minutes of it."""
+    data, header = too_many(**what)
+    started = time.process_time()
+    error = refusal(data, header)
+    assert (error.kind, time.process_time() - started < 0.5) == (Kind.TOO_LARGE, True)
+
+
+def test_raw_numbers_are_not_counted() -> None:
+    size = MAX_VALUES + 1
+    request = decode_request(*body([binary("x", "UINT8", [size], size)], bytes(size)))
+    assert request.inputs[0].shape == (size,)

@@ -7,6 +7,7 @@ import pytest
 
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.inference import InferResponse
+from fairlead_server.protocols.faults import MAX_TENSORS, MAX_VALUES
 from fairlead_server.protocols.v2_messages import message
 from fairlead_server.protocols.v2_proto import CONTENTS, decode_request, encode_response
 from fairlead_server.tensors.array import Tensor
@@ -147,3 +148,14 @@ def test_an_answer_is_raw() -> None:
     assert list(answer.raw_output_contents) == [outputs[0].array.tobytes(), b"\x02\x00\x00\x00" + "ü".encode(), b""]
     assert answer.parameters["number"].int64_param == 3
     assert answer.parameters["flag"].WhichOneof("parameter_choice") == "bool_param"
+
+
+def test_what_would_hold_up_all_other_requests_is_refused_before_it_is_read() -> None:
+    """Typed contents, strings, and tensors cost the loop time one by one; raw numbers do not."""
+    many = MAX_VALUES + 1
+    refused = [typed("INT32", [many], [0] * many), raw("BYTES", [many], bytes(4 * many))]
+    request = Request(model_name="m")
+    for _ in range(MAX_TENSORS + 1):
+        request.inputs.add(name="x", datatype="FP32", shape=[1])
+    assert {refusal(data).kind for data in (*refused, request.SerializeToString())} == {Kind.TOO_LARGE}
+    assert decode_request(raw("UINT8", [many], bytes(many)))[2].inputs[0].shape == (many,)
