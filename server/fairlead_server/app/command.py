@@ -7,25 +7,33 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import re
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from fairlead_server.log import LEVELS
 from fairlead_server.settings import Drain, ReplicaSettings
 from fairlead_server.supervisor.blocks import StateTaken, default_state_dir
 from fairlead_server.supervisor.reception import open_to_all
-from fairlead_server.supervisor.sockets import PortTaken
+from fairlead_server.supervisor.sockets import LAST_PORT, PortTaken
 
 BALANCER_S = 2.0
+_PORTS = ("http_port", "grpc_port", "metrics_port", "control_port")
 _DRAIN = Drain()
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
 class Unusable(Exception):
     """What the user asked for cannot be done; the text says what to do instead."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Unusable(f"{message} (see --help)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +71,7 @@ def _run(request: Request) -> int:
 
 
 def read(argv: Sequence[str]) -> Request:
-    """Raises Unusable; ends the process for --help and for what argparse refuses (status 2)."""
+    """Raises Unusable; ends the process for --help."""
     found = _parser().parse_args(argv)
     if sum(map(bool, (found.catalog, found.models, found.model))) != 1:
         raise Unusable("say what to serve: --catalog FILE, --models DIR, or a model.onnx")
@@ -71,6 +79,7 @@ def read(argv: Sequence[str]) -> Request:
         raise Unusable("--replicas and --ray-address belong to --engine ray: this process is one replica")
     if found.workers < 1 or found.replicas < 1:
         raise Unusable("--workers and --replicas are at least 1")
+    _check_numbers(found)
     settings = _settings(found)
     refused = open_to_all(settings)
     if refused:
@@ -78,8 +87,24 @@ def read(argv: Sequence[str]) -> Request:
     return Request(found.engine, settings, found.replicas, found.ray_address, found.verbose)
 
 
+def _check_numbers(found: argparse.Namespace) -> None:
+    ports = [getattr(found, name) for name in _PORTS]
+    fixed = [port for port in ports if port]
+    if not all(0 <= port <= LAST_PORT for port in ports):
+        raise Unusable(f"a port is a number from 0 to {LAST_PORT}")
+    if len(set(fixed)) < len(fixed):
+        raise Unusable("the four ports are four different ones")
+    if found.port_step < 0 or found.cores < 0:
+        raise Unusable("--port-step and --cores are not negative")
+    times = (found.drain_balancer or 0.0, found.drain_grace, found.drain_idle)
+    if not all(math.isfinite(seconds) and seconds >= 0 for seconds in times):
+        raise Unusable("--drain-balancer, --drain-grace and --drain-idle are seconds, and not negative")
+
+
 def _settings(found: argparse.Namespace) -> ReplicaSettings:
     models = found.models or found.model
+    if not found.state_dir:
+        raise Unusable("--state-dir is empty: name a folder that outlives the process")
     if models and not Path(models).exists():
         raise Unusable(f"there is no {models}")
     if found.model and not found.model.endswith(".onnx"):
@@ -127,7 +152,7 @@ def size(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fairlead serve", description="Serve a catalog of models.")
+    parser = _Parser(prog="fairlead serve", description="Serve a catalog of models.")
     what = parser.add_argument_group("what to serve (one of these)")
     what.add_argument("model", nargs="?", default="", help="one .onnx file")
     what.add_argument("--catalog", default="", metavar="FILE", help="a catalog, watched; it may come later")

@@ -12,6 +12,7 @@ import dataclasses
 import fcntl
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ MOST_BLOCKS = 64
 
 
 class StateTaken(Exception):
-    """Another process uses the state directory."""
+    """The state directory cannot be used, or another process uses it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,12 @@ class Home:
 def take_home(settings: ReplicaSettings, wait_s: float) -> Home:
     """Raises PortTaken or StateTaken, with what to do in the text."""
     root = Path(settings.state_dir).expanduser().absolute()
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as fault:
+        raise StateTaken(f"the state directory {root} cannot be written: {fault.strerror}") from fault
     if not settings.port_step:
         return _move_in(settings, root, 0, wait_s)
     with _blocks_lock(root):

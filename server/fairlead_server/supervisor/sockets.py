@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import errno
 import socket
 import struct
 import time
@@ -20,6 +21,7 @@ import msgspec
 from fairlead_server.settings import ReplicaSettings
 
 BACKLOG = 4096
+LAST_PORT = 65535
 SO_ATTACH_FILTER = 26
 
 # Classic BPF over the TCP header: drop what carries SYN, pass the rest.
@@ -125,6 +127,8 @@ def _reserve(host: str, port: int) -> socket.socket:
 
 
 def _bound(host: str, port: int, *, share: bool = False) -> socket.socket:
+    if port > LAST_PORT:  # getaddrinfo would take it modulo 65536
+        raise OSError(errno.EINVAL, f"ports end at {LAST_PORT}")
     family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     sock = socket.socket(family, kind, proto)
     try:

@@ -40,6 +40,15 @@ def test_a_pool_gives_its_balancer_time() -> None:
         (["--catalog", "a", "--engine", "process", "--replicas", "2"], "belong to --engine ray"),
         (["--catalog", "a", "--host", "0.0.0.0"], "--control-token-file"),
         (["--catalog", "a", "--control-token-file", "/nowhere"], "there is no token"),
+        (["--catalog", "a", "--http-port", "70000"], "from 0 to 65535"),
+        (["--catalog", "a", "--grpc-port", "-1"], "from 0 to 65535"),
+        (["--catalog", "a", "--http-port", "8001"], "four different ones"),
+        (["--catalog", "a", "--http-port", "80x"], "invalid int value"),
+        (["--catalog", "a", "--memory-limit", "12Q"], "is no size"),
+        (["--catalog", "a", "--cores", "-1"], "not negative"),
+        (["--catalog", "a", "--drain-grace", "nan"], "not negative"),
+        (["--catalog", "a", "--state-dir", ""], "--state-dir is empty"),
+        (["--catalog", "a", "--nonsense"], "unrecognized arguments"),
     ],
 )
 def test_what_cannot_be_done_says_what_to_do(arguments: list[str], says: str) -> None:
@@ -71,3 +80,13 @@ def test_a_taken_port_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.Ca
         arguments = ["--engine", "process", "--catalog", "x", "--state-dir", str(tmp_path), "--control-port", "0"]
         assert main([*arguments, *ports]) == 2
     assert "cannot be bound" in capsys.readouterr().err
+
+
+def test_a_state_directory_that_cannot_be_is_one_line_and_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file stands where the folder should be."""
+    (tmp_path / "file").touch()
+    assert main(["--engine", "process", "--catalog", "x", "--state-dir", str(tmp_path / "file")]) == 2
+    said = capsys.readouterr().err
+    assert (said.count("\n"), "cannot be written" in said) == (1, True)
