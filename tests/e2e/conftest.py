@@ -12,7 +12,9 @@ from mlflow_server import start_mlflow
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     server = start_mlflow(tmp_path_factory.mktemp("mlflow"))
+    registry = Registry(server)
     try:
-        yield Registry(server)
+        yield registry
     finally:
+        registry.close()
         server.stop()

@@ -1,9 +1,9 @@
 """Registers small ONNX models in a real MLflow, as a data scientist would.
 
-    python tests/harness/register.py URI MODEL KIND...      (in a process of its own: mlflow is slow to import)
+    python tests/harness/register.py URI       a process of its own, kept for many: mlflow is slow to import
 
-Each KIND becomes the next version of MODEL. Prints JSON: {version: {"kind", "uri", "inputs", "outputs"}},
-where outputs are what ONNX Runtime itself answers to the inputs.
+Reads lines `MODEL KIND...`; each KIND becomes the next version of MODEL. Answers each with a line of JSON:
+{version: {"kind", "uri", "inputs", "outputs"}}, where outputs are what ONNX Runtime itself answers to the inputs.
 
     linear-SEED   input [n, 4] -> output [n, 3], other weights for each seed
     other         input `features` [n, 5] -> output [n, 2]: another signature
@@ -13,6 +13,7 @@ where outputs are what ONNX Runtime itself answers to the inputs.
 """
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -103,12 +104,9 @@ def answers(model: Any, name: str, inputs: Any) -> list[list[float]]:
         return result
 
 
-def main() -> None:
-    uri, registered, *kinds = sys.argv[1:]
+def register(client: Any, registered: str, kinds: list[str]) -> dict[str, Any]:
     import mlflow
 
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient(uri)
     out = {}
     for kind in kinds:
         model, name, columns = build(kind)
@@ -130,7 +128,20 @@ def main() -> None:
         location = client.get_model_version_download_uri(registered, version)
         out[version] = {"kind": kind, "uri": location, "inputs": inputs.tolist(), "outputs": expected}
     client.set_registered_model_tag(registered, "fairlead.serve", "true")
-    print(json.dumps(out))
+    return out
+
+
+def main() -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(sys.argv[1])
+    client = mlflow.MlflowClient(sys.argv[1])
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what mlflow prints is no answer
+    for line in sys.stdin:
+        registered, *kinds = line.split()
+        answer.write(json.dumps(register(client, registered, kinds)) + "\n")
+        answer.flush()
 
 
 if __name__ == "__main__":
