@@ -28,7 +28,7 @@ def test_a_handed_over_command_is_the_program_itself(command: str, word: str) ->
     assert word in fairlead(command, "--help").stdout
     wrong = fairlead(command, "--no-such-option")
     assert wrong.returncode == 2
-    assert "usage: fairlead" in wrong.stderr
+    assert "fairlead" in wrong.stderr
 
 
 def test_a_command_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
