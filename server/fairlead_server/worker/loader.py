@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ import msgspec
 
 from fairlead_server.link import Load
 from fairlead_server.models.profile import Profile
+from fairlead_server.models.settings import VersionSettings
 from fairlead_server.runtimes import LoadFailure, Session
 from fairlead_server.worker.process import lower_thread_priority
 
@@ -30,6 +32,20 @@ REHEARSAL_MS = 200  # warm-up of a version whose profile is known
 class Opened:
     session: Session
     profile: Profile
+
+
+def prime(threads: int) -> None:
+    """Open and warm a model that costs nothing. The first one of a process takes some 10 MB that are no version's
+    own (libraries, ONNX Runtime's first session), and would be counted against whoever came first."""
+    from fairlead_server.runtimes import warm
+    from fairlead_server.runtimes.onnx import TINY, open_session
+
+    settings = VersionSettings(max_batch_size=2, warmup_budget_ms=20)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "model.onnx").write_bytes(TINY)
+        session = open_session(Path(folder), settings, threads)
+    warm.measure(session, settings)
+    session.close()
 
 
 async def open_version(order: Load, threads: int, warming: Callable[[], None]) -> Opened:

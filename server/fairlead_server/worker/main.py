@@ -66,8 +66,10 @@ async def _worker(link: Link[Any], arguments: Arguments) -> None:
 
 
 async def _trial(link: Link[Any], arguments: Arguments) -> None:
-    importlib.import_module(RUNTIME)
+    from fairlead_server.worker.loader import prime
     from fairlead_server.worker.trial import Trial
+
+    prime(arguments.cores)
 
     await Trial(link, arguments.cores).run()
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -71,3 +74,25 @@ def test_the_loop_runs_on_beside_a_load(tmp_path: Path, record_property: Callabl
         record_property("loop_delay_beside_a_load_ms", round(worst * 1e3, 1))
 
     asyncio.run(story())
+
+
+def test_a_small_model_is_not_charged_for_the_first_session(tmp_path: Path) -> None:
+    """What a primed trial measures of a tiny model is its own, far below what a first session takes."""
+    program = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from fairlead_server.models.settings import VersionSettings
+        from fairlead_server.runtimes import onnx, warm
+        from fairlead_server.worker.loader import prime
+        prime(1)
+        before = warm.resident_bytes()
+        session = onnx.open_session(Path(sys.argv[1]), VersionSettings(), 1)
+        print(warm.measure(session, VersionSettings(), before).bytes)
+        """
+    )
+    onnx_models.build_linear(tmp_path / "model.onnx")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(done.stdout) < 4 * 2**20
