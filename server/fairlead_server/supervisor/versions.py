@@ -154,20 +154,33 @@ class Versions:
             self._trials.drop_spare_soon()
         lives = [held.life.state for held in self._held.values()]
         fetching, trying = lives.count(State.FETCHING), self._trials.busy or State.TRYING in lives
+        sizes = self.sizes()
+        total = sum(sizes.values())
         for (want, _), held in list(self._held.items()):
-            if held.life.state in (State.WANTED, State.FAILED):
-                step = next_step(held.life, self._around(held.life, fetching < AT_ONCE, not trying))
+            if self._may_move(held.life, fetching < AT_ONCE, not trying):
+                others = total - sizes.get(held.life.uid, 0)
+                step = next_step(held.life, self._around(held.life, others, fetching < AT_ONCE, not trying))
                 if step is not None:
                     self._do(step, want, held)
                     fetching += isinstance(step, Fetch)
                     trying = trying or isinstance(step, Try)
+                    if isinstance(step, HandOver) and (proof := self._journal.proof(held.life.uid)) is not None:
+                        sizes[held.life.uid] = proof.profile.bytes
+                        total = others + proof.profile.bytes
 
-    def _around(self, life: Life, may_fetch: bool, may_try: bool) -> Around:
+    def _may_move(self, life: Life, may_fetch: bool, may_try: bool) -> bool:
+        """A quick look, for of thousands all but a few wait for a fetch or for the one trial."""
+        if life.state is not State.WANTED:
+            return life.state is State.FAILED
+        if not life.path:
+            return may_fetch
+        return may_try or self._journal.proof(life.uid) is not None or bool(self._journal.condemned(life.uid))
+
+    def _around(self, life: Life, others: int, may_fetch: bool, may_try: bool) -> Around:
         proof = self._journal.proof(life.uid) if life.uid else None
         refusal, never = "", False
         if life.path and life.state is State.WANTED:
             need = Need(proof.profile.bytes, True) if proof is not None else Need(life.bytes, False)
-            others = sum(size for uid, size in self.sizes().items() if uid != life.uid)
             refusal, never = self._may_load(need, others)
         condemned = self._journal.condemned(life.uid)
         return Around(time.time(), may_fetch, may_try, proof is not None, condemned, refusal, never)
@@ -214,10 +227,13 @@ class Versions:
 
     async def _try(self, want: Want, held: _Held) -> None:
         life = held.life
-        verdict = await self._trials.run(
-            Load(life.uid, want.model, want.version, life.path, life.digest, life.settings)
-        )
-        step = await self._judge(life, verdict)
+        try:
+            verdict = await self._trials.run(
+                Load(life.uid, want.model, want.version, life.path, life.digest, life.settings)
+            )
+            step = await self._judge(life, verdict)
+        except OSError as fault:  # no process to be had, or a full disk below the journal: both can pass
+            step = Fail(f"it could not be tried: {fault}", final=False)
         held.work = None
         self._do(step, want, held)
         self.tick()
