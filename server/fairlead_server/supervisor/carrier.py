@@ -92,14 +92,19 @@ class Carrier:
         self._taken(document.parsed)
 
     async def offer(self, data: bytes, *, yaml: bool = False, takeover: bool = False) -> int:
-        """The generation that is stored now. Raises INVALID or CONFLICT."""
+        """The generation that is stored now. Raises INVALID, CONFLICT, and OVERLOADED where the disk takes nothing."""
         async with self._turn:
             if self.stored is not None and data == self.stored.data:
                 return self.stored.parsed.catalog.generation
             document = await asyncio.to_thread(read, data, yaml)
             if judge(self.stored, document, takeover):
                 name, beside = self._prepare(document.parsed)
-                await asyncio.to_thread(self._store, document.data, name, beside)
+                try:
+                    await asyncio.to_thread(self._store, document.data, name, beside)
+                except OSError as fault:
+                    raise ServingError(
+                        Kind.OVERLOADED, f"it cannot be stored here: {fault}", retry_after=1.0
+                    ) from fault
                 self.stored = document
                 self._taken(document.parsed)
             return document.parsed.catalog.generation
@@ -130,29 +135,31 @@ class Carrier:
                 self._beside = beside
 
     async def watch_file(self, path: Path, poll_s: float) -> None:
-        """For ever. A file that is not there yet, or gone, changes nothing."""
+        """For ever. A file that is not there changes nothing; what could not be stored is offered again."""
         seen: Fingerprint | None = None
         last = b""
         while True:
             now, data = await asyncio.to_thread(look, path, seen, time.time())
             seen = now
             if data is not None and data != last:
-                last = data
-                await self.offer_from("catalog_file", str(path), data)
+                last = data if await self.offer_from("catalog_file", str(path), data) else b""
+                seen = now if last else None
             elif now is None:
-                self.fault = f"{path} is not there"
+                self.fault, last = f"{path} is not there, or cannot be read", b""
             await asyncio.sleep(poll_s)
 
-    async def offer_from(self, event: str, where: str, data: bytes) -> None:
-        """As a PUT, but the answer goes to the log and the status."""
+    async def offer_from(self, event: str, where: str, data: bytes) -> bool:
+        """As a PUT, but the answer goes to the log and the status. False where it may be another one later."""
         try:
             generation = await self.offer(data, yaml=True)
         except ServingError as refused:
-            self.fault = f"{where}: {refused.message}"
-            log.warning(f"{event}_refused", path=where, reason=refused.message)
-        else:
-            self.fault = ""
-            log.info(f"{event}_taken", path=where, generation=generation)
+            before, self.fault = self.fault, f"{where}: {refused.message}"
+            if self.fault != before:
+                log.warning(f"{event}_refused", path=where, reason=refused.message)
+            return refused.kind is not Kind.OVERLOADED
+        self.fault = ""
+        log.info(f"{event}_taken", path=where, generation=generation)
+        return True
 
 
 def read(data: bytes, yaml: bool) -> Document:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from server.supervisor.replicas import document
+from server.supervisor.replicas import document, until
 
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.supervisor.carrier import judge, look, read
+from fairlead_server.supervisor.carrier import Carrier, judge, look, read
 
 STORED = read(document(5, {}, owner="me"), False)
 
@@ -60,3 +63,47 @@ def test_a_swapped_link_is_another_file(tmp_path: Path) -> None:
     assert look(link, mark, 5000)[1] == b"b"
     link.unlink()
     assert look(link, mark, 5000) == (None, None)
+
+
+@contextlib.asynccontextmanager
+async def watching(folder: Path, path: Path) -> AsyncIterator[Carrier]:
+    carrier = Carrier(folder, lambda _parsed: ("kept.json", b"{}"), lambda _parsed: None)
+    task = asyncio.create_task(carrier.watch_file(path, 0.01))
+    try:
+        yield carrier
+    finally:
+        task.cancel()
+
+
+def test_a_file_that_comes_back_is_told_as_there(tmp_path: Path) -> None:
+    """Also with the bytes that it had before."""
+
+    async def play() -> None:
+        path = tmp_path / "c"
+        path.write_bytes(STORED.data)
+        async with watching(tmp_path, path) as carrier:
+            await until("the document", lambda: carrier.stored)
+            path.rename(tmp_path / "away")
+            await until("its absence", lambda: "is not there" in carrier.fault)
+            (tmp_path / "away").rename(path)
+            await until("its return", lambda: not carrier.fault)
+
+    asyncio.run(play())
+
+
+def test_a_disk_that_takes_nothing_is_told_and_tried_again(tmp_path: Path) -> None:
+    """For a PUT it is an error of its own; a watched file is offered until it is stored."""
+
+    async def play() -> None:
+        path, folder = tmp_path / "c", tmp_path / "state"
+        path.write_bytes(STORED.data)
+        async with watching(folder, path) as carrier:
+            await until("the fault", lambda: "cannot be stored" in carrier.fault)
+            with pytest.raises(ServingError, match="cannot be stored") as caught:
+                await carrier.offer(document(6, {}))
+            assert (caught.value.kind, carrier.stored) == (Kind.OVERLOADED, None)
+            folder.mkdir()
+            await until("the document", lambda: carrier.stored)
+            assert not carrier.fault
+
+    asyncio.run(play())
