@@ -2,7 +2,7 @@
 
 The catalog is stored before the memory is, and the memory may be lost altogether. So nothing here trusts
 the memory where the catalog knows better: which version is routed, which others are loaded. What is loaded,
-not routed and not known is taken to be an old version and kept warm: the cautious side.
+pinned, not routed and not known may have served or not: it is kept warm, and not believed to have passed a gate.
 """
 
 from __future__ import annotations
@@ -29,19 +29,25 @@ def recall(rollout: Rollout, observed: Observed, target: Target | None) -> Recal
     """The memory as it fits the stored entry: what is held, and what was on its way and is no more."""
     entry = observed.entry
     if entry is None:
-        return Recalled(msgspec.structs.replace(rollout, held={}, stable="", routed="", switched=0, signature=None))
-    held = {v: since for v, since in rollout.held.items() if v in entry.versions and v != entry.routed}
+        nothing = msgspec.structs.replace(rollout, held={}, doubted=(), stable="", routed="", switched=0, signature=None)
+        return Recalled(nothing)
+    known = {v: since for v, since in rollout.held.items() if v in entry.versions and v != entry.routed}
+    doubted = {v: known.pop(v) for v in rollout.doubted if v in known}
+    if target is not None:
+        doubted.pop(target.version, None)  # its own tag says what it was
     leaving = []
-    for version in sorted(set(entry.versions) - {entry.routed} - set(held), key=_age):
+    for version in sorted(set(entry.versions) - {entry.routed} - {*known, *doubted}, key=_age):
         role = _role(version, rollout, entry, target)
         if role == "held":
-            held[version] = 0.0
+            known[version] = 0.0
+        elif role == "doubted":
+            doubted[version] = 0.0
         elif role == "leaving":
             leaving.append(version)
-    if rollout.routed == entry.routed:
-        return Recalled(msgspec.structs.replace(rollout, held=held), tuple(leaving))
-    # Another route than remembered: the write that moved it came through, and what followed did not.
-    rollout = msgspec.structs.replace(rollout, held=held, routed=entry.routed, switched=observed.generation)
+    rollout = msgspec.structs.replace(rollout, held={**doubted, **known}, doubted=tuple(doubted))
+    if rollout.routed != entry.routed:
+        # Another route than remembered: the write that moved it came through, and what followed did not.
+        rollout = msgspec.structs.replace(rollout, routed=entry.routed, switched=observed.generation)
     return Recalled(rollout, tuple(leaving))
 
 
@@ -52,9 +58,13 @@ def _role(version: str, rollout: Rollout, entry: ModelEntry, target: Target | No
         pinned = entry.versions[version].digest is not None
         served = version == rollout.stable or target.status.startswith(("held", "serving"))
         return "held" if pinned and served and entry.routed else "candidate"
-    if version == rollout.stable or not _was_candidate(version, rollout):
-        return "held" if entry.routed else "leaving"
-    return "leaving"
+    if not entry.routed:
+        return "leaving"
+    if version == rollout.stable:
+        return "held"
+    # What is not pinned was never routed.
+    never = _was_candidate(version, rollout) or entry.versions[version].digest is None
+    return "leaving" if never else "doubted"
 
 
 def _was_candidate(version: str, rollout: Rollout) -> bool:

@@ -149,7 +149,8 @@ class VersionTags(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     """`stable` is the last version that was fully promoted, `signature` its. `switched` is the generation that
-    carries the route to `routed`. `held` maps versions kept warm to the time their hold began (0: not yet confirmed).
+    carries the route to `routed`. `held` maps versions kept warm to the time their hold began (0: not yet confirmed);
+    of those in `doubted` it is not known whether they ever served.
     `tags` are wanted, `written` are known to be in the registry."""
 
     served: str
@@ -165,6 +166,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     routed: str = ""
     switched: int = 0
     held: dict[str, float] = {}
+    doubted: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     conditions: dict[str, str] = {}
     tags: dict[str, VersionTags] = {}

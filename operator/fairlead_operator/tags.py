@@ -27,6 +27,9 @@ def wanted(
         texts.setdefault(version, "retired")
     for version in after.versions if after else ():
         texts[version] = "held" if version in rollout.held else "loading"
+    for version in rollout.doubted:
+        if after and version in after.versions:
+            del texts[version]  # what the registry has is all that is known of it
     if after and after.routed:
         texts[after.routed] = f"serving ({trouble})" if trouble else "serving"
     if refusal is not None:

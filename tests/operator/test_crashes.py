@@ -60,6 +60,8 @@ class Operating(RuleBasedStateMachine):
         for replica in self.site.fleet.replicas.values():
             going_back = version in self.once_routed[name] and not replica.reachable
             assert going_back or replica.ready(name, version), "routed before it was ready everywhere"
+        if before and version not in self.once_routed[name]:
+            assert (version == OTHER) == (before == OTHER), "routed past the signature's gate"
         self.once_routed[name].add(version)
 
     def put(self, catalog: Catalog) -> None:

@@ -271,6 +271,46 @@ def test_a_lost_memory_is_rebuilt_from_the_catalog(site: Site) -> None:
     assert "broken" in site.line().reason
 
 
+@pytest.mark.parametrize("rounds", range(2, 6))
+def test_a_candidate_that_the_operator_forgot_still_has_to_pass(site: Site, rounds: int) -> None:
+    """Killed before it remembered a candidate, started again after the alias had left it: the version is kept warm,
+    is not told as held, and goes through every gate when the alias comes back."""
+    site.world["/m/2"].signature = signature("features")
+    site.registry.promote("m", "1")
+    site.run()
+    before = dict(site.records.rollouts)
+    site.registry.promote("m", "2")
+    site.run(rounds)
+    assert "2" in site.entry().versions
+    site.records.rollouts = before
+    site.registry.promote("m", "1")
+    site.start()
+    site.run(4)
+    assert site.status_tag("2") in ("loading", "retired")
+    site.registry.promote("m", "2")
+    site.run()
+    assert site.routed() == "1"
+    assert "input 'input' is gone" in site.status_tag("2")
+
+
+def test_a_held_version_that_the_operator_forgot_is_known_by_its_tag(site: Site) -> None:
+    """The memory is lost while an old version is kept warm: going back to it is instant all the same."""
+    for version in ("1", "2"):
+        site.registry.promote("m", version)
+        site.run(12)
+    site.records.rollouts.clear()
+    site.start()
+    site.run(2)
+    assert site.status_tag("1") == "held"
+    site.registry.promote("m", "1")
+    site.look()
+    site.step()
+    assert site.routed() == "1"
+    site.run(60)
+    assert site.status_tag("2") == "retired"
+    assert set(site.entry().versions) == {"1"}
+
+
 def test_a_lost_stored_catalog_is_taken_from_a_replica(site: Site) -> None:
     """A newer catalog of ours in a replica is adopted: an empty file unloads nothing."""
     site.registry.promote("m", "1")
