@@ -52,3 +52,8 @@ class ReplicaSettings(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     log_level: str = "info"
     limits: Limits = Limits()
     drain: Drain = Drain()
+
+
+def in_url(host: str) -> str:
+    """A host as it stands before a colon and a port: an IPv6 address takes brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host

@@ -10,7 +10,7 @@ import signal
 import sys
 
 from fairlead_server import log
-from fairlead_server.settings import ReplicaSettings
+from fairlead_server.settings import ReplicaSettings, in_url
 from fairlead_server.supervisor.blocks import Home, take_home
 from fairlead_server.supervisor.main import Supervisor
 from fairlead_server.supervisor.times import Times
@@ -52,7 +52,7 @@ async def _greet(supervisor: Supervisor) -> None:
 
 
 def addresses(settings: ReplicaSettings) -> str:
-    host = settings.host
+    host = in_url(settings.host)
     return (
         f"ready: http://{host}:{settings.http_port} (v2 HTTP), {host}:{settings.grpc_port} (gRPC), "
         f"http://{host}:{settings.metrics_port}/metrics, http://{host}:{settings.control_port}/control/status\n"

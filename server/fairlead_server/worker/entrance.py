@@ -14,7 +14,7 @@ from fairlead_server.doors.http_server import HttpServer
 from fairlead_server.doors.rest import RestApp
 from fairlead_server.doors.rpc import RpcServer
 from fairlead_server.service.journey import Service
-from fairlead_server.settings import ReplicaSettings
+from fairlead_server.settings import ReplicaSettings, in_url
 
 
 class Entrance:
@@ -24,7 +24,7 @@ class Entrance:
         limits = settings.limits
         self.gate = Gate(limits.concurrent)
         self._service = service
-        self._address = f"{settings.host}:{settings.grpc_port}"
+        self._address = f"{in_url(settings.host)}:{settings.grpc_port}"
         self._listening = socket.socket(fileno=http_fd)
         self._http = HttpServer(RestApp(service, self.gate, limits.body_bytes), limits, self.gate)
         self._rpc = RpcServer(service, self.gate, limits, settings.drain.grace_s)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from onnx_models import build_linear
@@ -24,6 +26,8 @@ ROW = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1.
 
 
 class Serve:
+    host = "127.0.0.1"
+
     def __init__(self, folder: Path, *arguments: str) -> None:
         ports = [word for door in ("http", "grpc", "metrics", "control") for word in (f"--{door}-port", "0")]
         command = [sys.executable, "-m", "fairlead_server", "serve", "--engine", "process"]
@@ -44,7 +48,7 @@ class Serve:
             started = [event for event in self.events() if event["event"] == "replica_started"]
             return started[-1][f"{door}_port"] if started else None
 
-        return f"http://127.0.0.1:{self.until('its ports', port)}{path}"
+        return f"http://{self.host}:{self.until('its ports', port)}{path}"
 
     def until(self, what: str, look: Any, limit_s: float = 20.0) -> Any:
         deadline = time.monotonic() + limit_s
@@ -105,6 +109,26 @@ def test_one_file_is_ready_within_three_seconds(tmp_path: Path, record_property:
         assert all(gone(pid) for pid in children)
     with serve(tmp_path, str(model)) as served:
         record_property("edge_ready_s_warm", round(served.ready(), 2))
+
+
+def has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as sock:
+        sock.bind(("::1", 0))
+        return True
+    return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+def test_an_ipv6_address_serves_both_protocols(tmp_path: Path) -> None:
+    """A worker binds its gRPC port there too, or it would never accept."""
+    with serve(tmp_path, "--host", "::1", str(build_linear(tmp_path / "tiny.onnx"))) as served:
+        served.host = "[::1]"
+        served.ready()
+        assert served.client.get(served.url("http", "/v2/health/ready")).status_code == 200
+        with grpc.insecure_channel(served.url("grpc", "").removeprefix("http://")) as channel:
+            channel.unary_unary("/inference.GRPCInferenceService/ServerReady")(b"", timeout=5)
+        served.until("the greeting", lambda: "ready: http://[::1]:" in served.log.read_text())
+        assert served.stop() == 0
 
 
 def test_no_child_outlives_its_supervisor(tmp_path: Path) -> None:
