@@ -77,6 +77,15 @@ class Ration:
             )
 
 
+def check_answer(values: int, advice: str) -> None:
+    """`values` of an answer would be written one by one, which costs the loop as much as reading them."""
+    if values > MAX_VALUES:
+        raise ServingError(
+            Kind.TOO_LARGE,
+            f"the answer has {values} values that are written one by one, over the limit of {MAX_VALUES}: {advice}",
+        )
+
+
 def check_tensors(what: str, number: int) -> None:
     if number > MAX_TENSORS:
         raise ServingError(Kind.TOO_LARGE, f"the request names {number} {what}: at most {MAX_TENSORS} are allowed")

@@ -19,6 +19,7 @@ import msgspec
 from fairlead_server.models.inference import InferRequest, InferResponse, RequestedOutput
 from fairlead_server.protocols.faults import (
     Ration,
+    check_answer,
     check_datatype,
     check_features,
     check_shape,
@@ -58,17 +59,18 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[lis
     usual = request.parameters.get("binary_data_output") is True
     outputs: list[dict[str, Any]] = []
     parts: list[Buffer] = []
-    binary = False
+    raw = {tensor.name for tensor in response.outputs if wishes.get(tensor.name, {}).get("binary_data", usual) is True}
+    slow = sum(tensor.array.size for tensor in response.outputs if tensor.name not in raw or tensor.datatype == "BYTES")
+    check_answer(slow, "send fewer rows, or ask for numbers as binary data (binary_data_output)")
     for tensor in response.outputs:
-        if wishes.get(tensor.name, {}).get("binary_data", usual) is True:
-            binary = True
+        if tensor.name in raw:
             data = encode_raw(tensor)
             parts.append(data)
             outputs.append(_describe(tensor) | {"parameters": {"binary_data_size": len(data)}})
         else:
             outputs.append(_describe(tensor) | {"data": encode_output(tensor)})
     head = _ENCODER.encode(_head(response) | {"outputs": outputs})
-    return [head, *parts], len(head) if binary else None
+    return [head, *parts], len(head) if raw else None
 
 
 def _head(response: InferResponse) -> dict[str, Any]:

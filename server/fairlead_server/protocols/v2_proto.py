@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.inference import InferRequest, InferResponse, RequestedOutput
 from fairlead_server.protocols.faults import (
     Ration,
+    check_answer,
     check_datatype,
     check_features,
     check_shape,
@@ -31,6 +33,8 @@ from fairlead_server.tensors.array import NUMPY, Tensor
 
 _InferRequest = message("ModelInferRequest")
 _InferResponse = message("ModelInferResponse")
+
+_LARGEST_ANSWER = 2**31 - 2**20  # protobuf's limit, less the rest of the message
 
 # The field of InferTensorContents that holds each datatype; FP16 has none and is raw only.
 CONTENTS = {
@@ -76,6 +80,12 @@ def decode_request(data: bytes) -> tuple[str, str | None, InferRequest]:
 
 
 def encode_response(response: InferResponse) -> bytes:
+    check_answer(sum(t.array.size for t in response.outputs if t.datatype == "BYTES"), "send fewer rows")
+    size = sum(tensor.array.nbytes for tensor in response.outputs)
+    if size > _LARGEST_ANSWER:
+        raise ServingError(
+            Kind.TOO_LARGE, f"the answer has {size} bytes, and gRPC carries {_LARGEST_ANSWER}: send fewer rows"
+        )
     wire = _InferResponse(model_name=response.model, model_version=response.version, id=response.id)
     _to_parameters(response.parameters, wire.parameters)
     for tensor in response.outputs:

@@ -182,3 +182,14 @@ def test_raw_numbers_are_not_counted() -> None:
     size = MAX_VALUES + 1
     request = decode_request(*body([binary("x", "UINT8", [size], size)], bytes(size)))
     assert request.inputs[0].shape == (size,)
+
+
+def test_an_answer_that_would_hold_up_all_other_requests_is_refused_in_json_and_sent_in_binary() -> None:
+    """A model may give far more than it takes; the array here is one number, seen many times."""
+    many = np.broadcast_to(np.float32(1), (MAX_VALUES + 1,))
+    response = InferResponse("m", "1", "", [Tensor("y", "FP32", many)])
+    with pytest.raises(ServingError, match="binary_data_output") as caught:
+        encode_response(response, InferRequest([]))
+    assert caught.value.kind is Kind.TOO_LARGE
+    parts, _ = encode_response(response, InferRequest([], parameters={"binary_data_output": True}))
+    assert len(parts[1]) == 4 * (MAX_VALUES + 1)

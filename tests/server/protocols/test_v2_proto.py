@@ -159,3 +159,11 @@ def test_what_would_hold_up_all_other_requests_is_refused_before_it_is_read() ->
         request.inputs.add(name="x", datatype="FP32", shape=[1])
     assert {refusal(data).kind for data in (*refused, request.SerializeToString())} == {Kind.TOO_LARGE}
     assert decode_request(raw("UINT8", [many], bytes(many)))[2].inputs[0].shape == (many,)
+
+
+def test_an_answer_beyond_what_a_message_holds_is_refused() -> None:
+    """Protobuf ends at 2 GiB, and would fail as a fault of ours."""
+    response = InferResponse("m", "1", "", [Tensor("y", "FP32", np.broadcast_to(np.float32(1), (2**29,)))])
+    with pytest.raises(ServingError, match="send fewer rows") as caught:
+        encode_response(response)
+    assert caught.value.kind is Kind.TOO_LARGE
