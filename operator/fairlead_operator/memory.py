@@ -29,7 +29,9 @@ def recall(rollout: Rollout, observed: Observed, target: Target | None) -> Recal
     """The memory as it fits the stored entry: what is held, and what was on its way and is no more."""
     entry = observed.entry
     if entry is None:
-        nothing = msgspec.structs.replace(rollout, held={}, doubted=(), stable="", routed="", switched=0, signature=None)
+        nothing = msgspec.structs.replace(
+            rollout, held={}, doubted=(), stable="", routed="", switched=0, signature=None
+        )
         return Recalled(nothing)
     known = {v: since for v, since in rollout.held.items() if v in entry.versions and v != entry.routed}
     doubted = {v: known.pop(v) for v in rollout.doubted if v in known}
