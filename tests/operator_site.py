@@ -40,8 +40,8 @@ class Site:
         self.start()
 
     def start(self) -> None:
-        self.sightings = Sightings()
         self.operator = Reconciler(self.fleet, self.carrier, self.records, self.limits, self.now)
+        self.sightings = Sightings(self.operator.claims())
 
     def look(self) -> None:
         holders = self.operator.holders()

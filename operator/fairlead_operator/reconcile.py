@@ -89,6 +89,10 @@ class Reconciler:
         """Served names that are in the catalog or remembered, with their models."""
         return dict(self._served) | {served: rollout.model for served, rollout in self._rollouts.items()}
 
+    def claims(self) -> dict[str, Served]:
+        """What was asked for last, as far as it is remembered: it stays in force while it cannot be read."""
+        return {served: rollout.spec for served, rollout in self._rollouts.items() if rollout.spec is not None}
+
     def moving(self) -> bool:
         return any(rollout.phase in MOVING for rollout in self._rollouts.values())
 

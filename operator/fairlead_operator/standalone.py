@@ -80,7 +80,7 @@ class Standalone:
         self._reconciler = reconciler
         self._publisher = publisher
         self._interval_s = interval_s
-        self._sightings = Sightings()
+        self._sightings = Sightings(reconciler.claims())
         self._sight = RegistrySight(None, time.time(), "it has not answered yet")
         self._told: list[Untold] = []
         self._errands = Errands()

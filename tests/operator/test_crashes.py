@@ -12,7 +12,7 @@ from operator_site import Site
 
 from fairlead_operator.documents import Catalog, encode, read_catalog
 from fairlead_operator.plan import plan
-from fairlead_operator.state import Observed, Phase, RegistryUnavailable, Rollout
+from fairlead_operator.state import Observed, Phase, RegistryUnavailable, Rollout, Wanted
 from fairlead_operator.testing import Artifact, Crash, signature
 
 MODELS = ("m", "n")
@@ -164,7 +164,9 @@ class Operating(RuleBasedStateMachine):
         for served, claim in site.sightings.claims.items():
             entry = catalog.models.get(served) if catalog else None
             generation = catalog.generation if catalog else 0
-            observed = Observed(entry, generation, seen, site.sightings.wanted[served], generation + 1, 0.0)
+            observed = Observed(
+                entry, generation, seen, site.sightings.wanted.get(served, Wanted()), generation + 1, 0.0
+            )
             rollout = site.records.rollouts.get(served, Rollout(served, claim.model))
             inputs = (claim, rollout, observed)
             before = msgspec.json.encode(inputs)

@@ -396,6 +396,34 @@ def test_new_settings_reach_the_routed_version(site: Site) -> None:
     assert site.line().phase == Phase.SERVING
 
 
+@pytest.mark.parametrize("fault", ["a tag that cannot be read", "the model is gone"])
+def test_what_was_asked_last_stays_in_force_for_a_new_operator(site: Site, fault: str) -> None:
+    """An operator that starts while the claim cannot be read takes no settings away."""
+    model = site.registry.models["m"]
+    model.tags["fairlead.settings.max_batch_size"] = "8"
+    site.registry.promote("m", "1")
+    site.run()
+    if fault == "the model is gone":
+        site.registry.models.clear()
+    else:
+        model.tags["fairlead.hold"] = "soon"
+    site.start()
+    site.run(6)
+    assert site.entry().versions["1"].settings == {"max_batch_size": 8}
+
+
+def test_a_promotion_goes_on_while_a_tag_cannot_be_read(site: Site) -> None:
+    """The alias that was asked for last is followed, by a new operator too."""
+    site.registry.promote("m", "1")
+    site.run()
+    site.registry.models["m"].tags["fairlead.hold"] = "soon"
+    site.start()
+    site.registry.promote("m", "2")
+    site.run()
+    assert site.routed() == "2"
+    assert "'soon' is not a number" in site.line().conditions["SpecInvalid"]
+
+
 def test_a_moved_registry_is_followed_and_a_recreated_version_is_not() -> None:
     """The same artifact path at another address updates the source; another path keeps what was pinned."""
     site = Site()

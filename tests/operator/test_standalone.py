@@ -116,6 +116,22 @@ def test_the_report_says_since_when_the_registry_is_not_seen(site: Site) -> None
     run(site, registry, board, story)
 
 
+def test_a_new_operator_begins_with_what_was_asked_last(site: Site) -> None:
+    """Settings are not taken away by a tag that cannot be read, in the loop as it really starts."""
+    model = site.registry.models["m"]
+    model.tags["fairlead.settings.max_batch_size"] = "8"
+    site.run()
+    model.tags["fairlead.hold"] = "soon"
+    site.start()
+    board = Board()
+
+    async def story(operator: Standalone) -> None:
+        await until(lambda: board.reports and "SpecInvalid" in board.reports[-1].rollouts[0].conditions)
+
+    run(site, Slow(site), board, story)
+    assert site.entry().versions["1"].settings == {"max_batch_size": 8}
+
+
 def test_a_slow_registry_is_asked_less(site: Site) -> None:
     """After two slow answers in a row the pause is ten times what they took."""
     registry, board = Slow(site), Board()
