@@ -83,6 +83,7 @@ class Standalone:
         self._sightings = Sightings(reconciler.claims())
         self._sight = RegistrySight(None, time.time(), "it has not answered yet")
         self._told: list[Untold] = []
+        self._not_taken: list[Untold] = []  # the one that failed last stands last
         self._errands = Errands()
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -121,8 +122,7 @@ class Standalone:
                 self._heard(look(self._sightings, claims, snapshot, holders))
                 await self._tell()
             took = time.monotonic() - began
-            # One slow answer is an accident, two in a row are a registry that should be asked less.
-            pause = max(self._interval_s, min(SLOWER * min(before, took), SLOWEST_S))
+            pause = pause_s(self._interval_s, before, took)
             before = took
             await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311 - so that operators do not march in step
 
@@ -145,13 +145,16 @@ class Standalone:
         self._sight = RegistrySight(self._sight.seen, began, why)
 
     async def _tell(self) -> None:
-        """Tags that the registry should have. What cannot be written now is tried again after the next poll."""
-        for untold in self._reconciler.untold()[:TAGS_AT_ONCE]:
-            if untold in self._told:
-                continue
+        """Tags that the registry should have. What it did not take is tried again after the next poll, behind the
+        others: one that it never takes holds up none of them."""
+        untolds = [untold for untold in self._reconciler.untold() if untold not in self._told]
+        self._not_taken = [untold for untold in self._not_taken if untold in untolds]
+        fresh = [untold for untold in untolds if untold not in self._not_taken]
+        for untold in [*fresh, *self._not_taken][:TAGS_AT_ONCE]:
             try:
                 await self._errands.run(partial(self._write, untold))
             except (RegistryUnavailable, TimeoutError) as error:
+                self._not_taken = [*(one for one in self._not_taken if one != untold), untold]
                 log.warning("tag not written", model=untold.model, version=untold.version, why=str(error))
                 return
             log.debug("tag", model=untold.model, version=untold.version, tag=untold.tag, value=untold.value)
@@ -190,22 +193,28 @@ class Standalone:
             log.warning("report not written", why=str(error))
 
 
+def pause_s(interval_s: float, before_s: float, took_s: float) -> float:
+    """Seconds until the next poll, by what the last two took: one slow answer is an accident, two in a row are
+    a registry that should be asked less."""
+    return max(interval_s, min(SLOWER * min(before_s, took_s), SLOWEST_S))
+
+
 class Errands:
     """Blocking calls on threads that nobody has to wait for: not beyond HUNG_S, and not at the end of the process."""
 
     def __init__(self) -> None:
-        self._under_way = 0
+        self.under_way = 0
 
     async def run(self, work: Callable[[], T]) -> T:
         """Raises TimeoutError, or RegistryUnavailable while too many earlier calls still hang."""
-        if self._under_way >= LEFT_BEHIND:
-            raise RegistryUnavailable(f"{self._under_way} earlier calls still hang")
+        if self.under_way >= LEFT_BEHIND:
+            raise RegistryUnavailable(f"{self.under_way} earlier calls still hang")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._under_way += 1
+        self.under_way += 1
 
         def settle(result: T | None, error: BaseException | None) -> None:
-            self._under_way -= 1
+            self.under_way -= 1
             if future.done():
                 return
             if error is not None:
