@@ -13,7 +13,8 @@ Answer = tuple[int, bytes]
 
 class AwkwardProxy:
     """`mode`: "" passes everything on; "503"; "half" cuts each body and lies about its length; "short" cuts the
-    JSON and is honest about its length; "html"; "hang" answers after `hang_s`. `only` limits it to some paths."""
+    JSON and is honest about its length; "html"; "empty": an object with nothing in it; "hang" answers after `hang_s`.
+    `only` limits it to some paths."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
@@ -60,6 +61,8 @@ class AwkwardProxy:
         status, data = (503, b"upstream is away") if mode == "503" else self._pass_on(request, body)
         if mode == "html":
             status, data = 200, b"<html>please log in</html>"
+        if mode == "empty":
+            status, data = 200, b"{}"
         promised = len(data)
         if mode in ("half", "short"):
             data = data[: len(data) // 2]

@@ -101,7 +101,10 @@ class MlflowRegistry:
 
     def _model(self, name: str) -> RegisteredModel | None:
         found = self._existing(lambda: self._mlflow().get_registered_model(name))
-        return None if found is None else _registered(found)
+        if found is None:
+            return None
+        _of(found.name, name)
+        return _registered(found)
 
     def _versions(
         self, pairs: list[tuple[RegisteredModel, str]], deadline: float
@@ -131,6 +134,7 @@ class MlflowRegistry:
         known = self._known.pop(key, None)
         if found is None:
             return
+        _of(f"{found.name} {found.version}", f"{name} {version}")
         source, problem = (known.source, known.problem) if known else self._source(name, version)
         tags = dict(found.tags or {})
         target = Target(
@@ -195,6 +199,13 @@ class MlflowRegistry:
             raise
         except Exception as error:  # mlflow lets requests', urllib3's, json's and its own through
             raise RegistryUnavailable(f"{doing}: {_short(str(error)) or type(error).__name__}") from None
+
+
+def _of(answered: str, asked: str) -> None:
+    """An answer that does not name what was asked for, such as an empty one, says nothing of it. Raises
+    RegistryUnavailable."""
+    if answered != asked:
+        raise RegistryUnavailable(f"asked for {asked!r}, it answered of {answered!r}")
 
 
 def _short(text: str) -> str:

@@ -112,9 +112,10 @@ def test_a_half_read_search_is_no_snapshot(human: Human, proxy: AwkwardProxy, mo
     assert len(proxy.calls) == 2
 
 
-@pytest.mark.parametrize("mode", ["503", "half", "short", "html"])
+@pytest.mark.parametrize("mode", ["503", "half", "short", "html", "empty"])
 def test_a_broken_answer_is_an_error(human: Human, proxy: AwkwardProxy, mode: str) -> None:
-    """5xx, a body that is cut off, JSON that is cut off, a page of HTML: none of them is an absence."""
+    """5xx, a body that is cut off, JSON that is cut off, a page of HTML, an empty object: none of them
+    is an absence."""
     registry = MlflowRegistry(proxy.uri, KEYS)
     proxy.mode = mode
     with pytest.raises(RegistryUnavailable):
