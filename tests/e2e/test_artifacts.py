@@ -16,7 +16,7 @@ from fairlead_server.store.failure import FetchFailure
 from fairlead_server.store.fetch import fetch
 from fairlead_server.store.limits import Limits
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.xdist_group("one machine")]
 
 DOWNLOAD = "import mlflow, sys; mlflow.artifacts.download_artifacts('models:/proxied/1', dst_path=sys.argv[1])"
 

@@ -13,7 +13,7 @@ import pytest
 from harness import register
 from harness.parts import Replica, edge, ray_pool, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("ray pool")]
 
 
 def write_catalog(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from harness.loads import Load, plan
 from harness.parts import Part, Replica, edge, operator, until
 from harness.registry import Registry
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.xdist_group("one machine")]
 
 MEMORY_LIMIT = 1000 * 2**20
 

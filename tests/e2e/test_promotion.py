@@ -19,7 +19,7 @@ from harness.loads import Load, plan
 from harness.parts import Part, Replica, operator, ray_pool, start_operator, until
 from harness.registry import Registry
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("ray pool")]
 
 KEPT = ["http", "grpc"]
 KINDS = ["http", "http-new", "grpc", "grpc-retry"]

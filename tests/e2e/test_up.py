@@ -18,7 +18,7 @@ import httpx
 import pytest
 from harness.parts import Part, fairlead, free_block, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("one machine")]
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
