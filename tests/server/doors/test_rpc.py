@@ -10,27 +10,12 @@ from typing import Any
 
 import grpc
 import pytest
+from harness.retry_policy import RETRY_POLICY
 
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.protocols.v2_messages import SERVICE, message
 from fairlead_server.settings import Limits
 from fairlead_server.testing import FakeService
-
-RETRY = {  # as docs/protocol.md has it
-    "methodConfig": [
-        {
-            "name": [{}],
-            "waitForReady": True,
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
 
 
 def infer_request(model: str = FakeService.MODEL, elements: int = 1, **fields: Any) -> bytes:
@@ -235,7 +220,7 @@ class Load(threading.Thread):
         super().__init__(daemon=True)
         self.port, self.kept = port, kept
         self.options = [("grpc.use_local_subchannel_pool", 1)]
-        self.options += [("grpc.service_config", json.dumps(RETRY))] if retry else []
+        self.options += [("grpc.service_config", json.dumps(RETRY_POLICY))] if retry else []
         self.done, self.lost, self.over = 0, [], threading.Event()
 
     def run(self) -> None:
