@@ -14,7 +14,7 @@ import tritonclient.grpc.aio as triton_grpc
 import tritonclient.http.aio as triton_http
 from worker_process import Ports, Process
 
-from fairlead_server import link
+from fairlead_server.link import messages as link
 from fairlead_server.models.catalog import Route
 from fairlead_server.models.entry import WorkerEntry
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from fairlead_server import link
 from fairlead_server.batching import marks
-from fairlead_server.link import Link
+from fairlead_server.link import messages as link
+from fairlead_server.link.stream import Link
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.states import State
 from fairlead_server.settings import ReplicaSettings

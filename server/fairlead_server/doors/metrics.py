@@ -19,7 +19,7 @@ from fairlead_server.doors.answers import Answer, error_answer, json_answer
 from fairlead_server.doors.asgi import Send, send_answer
 from fairlead_server.doors.body import Receive
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.link import Histogram, VersionCounts
+from fairlead_server.link.messages import Histogram, VersionCounts
 
 _TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 _LABELS = ("model", "version")

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead_server.link import Link, LinkEnded
+from fairlead_server.link.stream import Link, LinkEnded
 from fairlead_server.settings import ReplicaSettings
 
 COMMAND = (sys.executable, "-m", "fairlead_server")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fairlead_server.link import Counts, Histogram, VersionCounts
+from fairlead_server.link.messages import Counts, Histogram, VersionCounts
 from fairlead_server.models.status import Readings
 
 Key = tuple[str, str]  # model, version

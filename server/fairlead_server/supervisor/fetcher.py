@@ -23,7 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fairlead_server import log
-from fairlead_server.link import Fetch, Fetched, FetchFailed, Forget, FromFetcher, Link, LinkEnded, ToFetcher
+from fairlead_server.link.messages import Fetch, Fetched, FetchFailed, Forget, FromFetcher, ToFetcher
+from fairlead_server.link.stream import Link, LinkEnded
 from fairlead_server.settings import ReplicaSettings
 from fairlead_server.store.cache import Cache, Stored
 from fairlead_server.store.defaults import defaults

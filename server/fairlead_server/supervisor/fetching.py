@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Collection
 
 from fairlead_server import log
-from fairlead_server.link import Fetch, Fetched, FetchFailed, Forget, FromFetcher
+from fairlead_server.link.messages import Fetch, Fetched, FetchFailed, Forget, FromFetcher
 from fairlead_server.supervisor.children import Child, Launch
 from fairlead_server.supervisor.times import Times, back_off
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from fairlead_server import log
-from fairlead_server.link import Accepting, Applied, Load, Moved, ToSupervisor
+from fairlead_server.link.messages import Accepting, Applied, Load, Moved, ToSupervisor
 from fairlead_server.models.entry import WorkerEntry
 from fairlead_server.models.parsing import Parsed
 from fairlead_server.models.states import State

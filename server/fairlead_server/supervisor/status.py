@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from fairlead_server.link import VersionCounts
+from fairlead_server.link.messages import VersionCounts
 from fairlead_server.models.catalog import FEATURES, ModelEntry
 from fairlead_server.models.states import State
 from fairlead_server.models.status import (

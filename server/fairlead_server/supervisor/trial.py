@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
-from fairlead_server.link import Load, Moved, ToSupervisor
+from fairlead_server.link.messages import Load, Moved, ToSupervisor
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.signature import Signature
 from fairlead_server.models.states import State

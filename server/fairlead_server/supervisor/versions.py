@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from fairlead_server import log
-from fairlead_server.link import Fetched, FetchFailed, Load
+from fairlead_server.link.messages import Fetched, FetchFailed, Load
 from fairlead_server.models.catalog import VersionEntry
 from fairlead_server.models.settings import resolve
 from fairlead_server.models.states import State

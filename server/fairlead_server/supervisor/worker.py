@@ -10,7 +10,18 @@ import dataclasses
 import time
 from collections.abc import Mapping
 
-from fairlead_server.link import Accepting, Applied, Apply, Counts, Drain, Hello, Load, Moved, ToSupervisor, Unload
+from fairlead_server.link.messages import (
+    Accepting,
+    Applied,
+    Apply,
+    Counts,
+    Drain,
+    Hello,
+    Load,
+    Moved,
+    ToSupervisor,
+    Unload,
+)
 from fairlead_server.models.entry import WorkerEntry
 from fairlead_server.models.states import State
 from fairlead_server.supervisor.children import Child

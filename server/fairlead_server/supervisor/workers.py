@@ -11,7 +11,7 @@ from typing import Protocol
 
 from fairlead_server import log
 from fairlead_server.batching import marks
-from fairlead_server.link import Counts, ToSupervisor
+from fairlead_server.link.messages import Counts, ToSupervisor
 from fairlead_server.supervisor.children import Child, Ending, Launch
 from fairlead_server.supervisor.counts import Ledger
 from fairlead_server.supervisor.crew import Around, DrainOne, Kill, Stand, Start, next_move

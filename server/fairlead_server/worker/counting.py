@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fairlead_server.batching.counts import Counts as VersionAttributes
 from fairlead_server.batching.counts import FixedHistogram
-from fairlead_server.link import Histogram, VersionCounts
+from fairlead_server.link.messages import Histogram, VersionCounts
 
 
 def version_counts(model: str, version: str, counts: VersionAttributes, leases: int) -> VersionCounts:

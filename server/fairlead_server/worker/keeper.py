@@ -18,7 +18,8 @@ from fairlead_server.batching.marks import Marks
 from fairlead_server.catalog.news import Move
 from fairlead_server.catalog.version import Open, Version
 from fairlead_server.catalog.versions import WorkerCatalog
-from fairlead_server.link import Applied, Apply, Link, Load, Moved, Unload, VersionCounts
+from fairlead_server.link.messages import Applied, Apply, Load, Moved, Unload, VersionCounts
+from fairlead_server.link.stream import Link
 from fairlead_server.models.states import State
 from fairlead_server.runtimes import LoadFailure
 from fairlead_server.service.handle import Handle

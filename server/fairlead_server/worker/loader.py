@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from fairlead_server.link import Load
+from fairlead_server.link.messages import Load
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.runtimes import LoadFailure, Session

@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
 from fairlead_server import log
-from fairlead_server.link import Hello, Link, LinkEnded, ToWorker
+from fairlead_server.link.messages import Hello, ToWorker
+from fairlead_server.link.stream import Link, LinkEnded
 from fairlead_server.worker.arguments import Arguments, parse
 from fairlead_server.worker.process import LOADING_NICE, become_child
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from fairlead_server import log
 from fairlead_server.batching.marks import Marks
-from fairlead_server.link import Accepting, Counts, Drain, Link
+from fairlead_server.link.messages import Accepting, Counts, Drain
+from fairlead_server.link.stream import Link
 from fairlead_server.service.journey import Service
 from fairlead_server.worker.arguments import Arguments
 from fairlead_server.worker.entrance import Entrance

@@ -12,7 +12,8 @@ import contextlib
 import time
 from typing import Any
 
-from fairlead_server.link import Link, LinkEnded, Load, Moved, ToWorker
+from fairlead_server.link.messages import Load, Moved, ToWorker
+from fairlead_server.link.stream import Link, LinkEnded
 from fairlead_server.models.states import State
 from fairlead_server.runtimes import LoadFailure
 from fairlead_server.worker.loader import open_version

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fairlead_server.batching.counts import LATENCY_BOUNDS_US, ROWS_BOUNDS
 from fairlead_server.doors.metrics import MetricsApp, Scrape, VersionReading, WorkerReading
-from fairlead_server.link import Histogram, VersionCounts
+from fairlead_server.link.messages import Histogram, VersionCounts
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 LATENCY = Histogram([3] + [0] * (len(LATENCY_BOUNDS_US) - 1) + [1], 2_000_000.0)

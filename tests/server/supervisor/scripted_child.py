@@ -21,7 +21,7 @@ from pathlib import Path
 from fairlead_server.batching.marks import Marks
 from fairlead_server.catalog.version import Open
 from fairlead_server.catalog.versions import WorkerCatalog
-from fairlead_server.link import (
+from fairlead_server.link.messages import (
     Accepting,
     Applied,
     Apply,
@@ -32,7 +32,6 @@ from fairlead_server.link import (
     FetchFailed,
     Hello,
     Histogram,
-    Link,
     Load,
     Moved,
     ToFetcher,
@@ -40,6 +39,7 @@ from fairlead_server.link import (
     Unload,
     VersionCounts,
 )
+from fairlead_server.link.stream import Link
 from fairlead_server.models.profile import Profile, Smoke
 from fairlead_server.models.signature import Signature, TensorSpec
 from fairlead_server.models.states import State

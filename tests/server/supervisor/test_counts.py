@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairlead_server.link import Counts, Histogram, VersionCounts
+from fairlead_server.link.messages import Counts, Histogram, VersionCounts
 from fairlead_server.supervisor.counts import Ledger, readings
 
 

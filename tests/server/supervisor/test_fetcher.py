@@ -16,7 +16,8 @@ import msgspec
 import pytest
 from harness.awkward_server import AwkwardServer
 
-from fairlead_server.link import Fetch, Fetched, FetchFailed, Forget, FromFetcher, Link
+from fairlead_server.link.messages import Fetch, Fetched, FetchFailed, Forget, FromFetcher
+from fairlead_server.link.stream import Link
 from fairlead_server.settings import ReplicaSettings
 from fairlead_server.store.digest import digest_folder
 from fairlead_server.supervisor.fetcher import DOWNLOADS

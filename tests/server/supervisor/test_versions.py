@@ -9,7 +9,7 @@ from typing import Any
 
 from server.supervisor.replicas import document, ready, replica, state, until
 
-from fairlead_server.link import Fetched, FetchFailed
+from fairlead_server.link.messages import Fetched, FetchFailed
 from fairlead_server.models.catalog import VersionEntry
 from fairlead_server.supervisor.journal import Journal
 from fairlead_server.supervisor.memory import Need

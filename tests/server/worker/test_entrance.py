@@ -13,7 +13,7 @@ import pytest
 from worker_clients import Clients, entry, serving
 from worker_process import Ports, Process
 
-from fairlead_server import link
+from fairlead_server.link import messages as link
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.states import State
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx_models
 import pytest
 
-from fairlead_server.link import Load
+from fairlead_server.link.messages import Load
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.runtimes import LoadFailure

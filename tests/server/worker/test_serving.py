@@ -16,8 +16,8 @@ import tritonclient.http.aio as triton_http
 from worker_clients import Clients, X, answer_of, entry, serving
 from worker_process import Ports, Process
 
-from fairlead_server import link
 from fairlead_server.batching import marks
+from fairlead_server.link import messages as link
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.states import State
 

@@ -10,7 +10,7 @@ import onnx_models
 import pytest
 from worker_process import Ports, Process
 
-from fairlead_server import link
+from fairlead_server.link import messages as link
 from fairlead_server.models.states import State
 
 

@@ -8,8 +8,9 @@ import socket
 import msgspec
 import pytest
 
-from fairlead_server import link
-from fairlead_server.link import Link, LinkEnded
+from fairlead_server.link import messages as link
+from fairlead_server.link import stream
+from fairlead_server.link.stream import Link, LinkEnded
 from fairlead_server.models.catalog import Route
 from fairlead_server.models.entry import WorkerEntry
 
@@ -103,7 +104,7 @@ def test_what_is_no_frame_ends_the_link(raw_bytes: bytes) -> None:
 
 def test_an_end_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sending never waits: what waits unsent is bounded, and beyond the bound the link ends."""
-    monkeypatch.setattr(link, "FRAME_BYTES", 2**20)
+    monkeypatch.setattr(stream, "FRAME_BYTES", 2**20)
 
     async def story() -> None:
         raw, ours = socket.socketpair()
@@ -125,7 +126,7 @@ def test_reading_stops_while_too_much_waits() -> None:
 
     async def story() -> None:
         worker, supervisor = await both()
-        total = 5 * link.WAITING
+        total = 5 * stream.WAITING
         for number in range(total):
             supervisor.send(link.Unload(f"u{number}" + "x" * 1000))
         await asyncio.sleep(0.05)
