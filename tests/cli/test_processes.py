@@ -58,7 +58,7 @@ time.sleep(60)
     part.end(lambda passed: heard.append(passed) or False)  # type: ignore[func-returns-value]
     assert part.status() == 0
     assert part.tail(1) == "finished"
-    assert heard[-1] >= 0.4
+    assert heard == sorted(heard) != []
     assert session(part.pid) == []
 
 

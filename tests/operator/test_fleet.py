@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.server
+import threading
 from pathlib import Path
 
 import loopback
@@ -42,20 +44,34 @@ def test_a_replica_takes_and_gives_back_the_bytes() -> None:
 def test_the_token_is_read_anew_for_each_request(tmp_path: Path) -> None:
     """A replaced token file counts from the next request on; a missing one is told."""
     token = tmp_path / "token"
-    token.write_text("one\n")
+    heard: list[tuple[str, str | None]] = []
 
-    async def talk(base: str) -> list[object]:
+    class Control(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            heard.append((self.path, self.headers["authorization"]))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    async def talk(base: str) -> str:
         fleet = HttpFleet([base], token, takeover=True)
-        found: list[object] = [(await fleet.put(base, FIRST)).stored]
+        for word in ("one", "two"):
+            token.write_text(f"{word}\n")
+            assert (await fleet.put(base, FIRST)).stored
         token.unlink()
-        found.append((await fleet.put(base, FIRST)).why)
+        why = (await fleet.put(base, FIRST)).why
         await fleet.close()
-        return found
+        return why
 
-    with loopback.serve(lambda *_: (200, b"{}")) as base:
-        stored, why = asyncio.run(talk(base))
-    assert stored
-    assert "token file cannot be read" in str(why)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Control) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        why = asyncio.run(talk(f"http://127.0.0.1:{server.server_port}"))
+        server.shutdown()
+    assert heard == [("/control/catalog?takeover=true", f"Bearer {word}") for word in ("one", "two")]
+    assert "token file cannot be read" in why
 
 
 @pytest.mark.parametrize(
