@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     returned = command("rollback", _rollback, "point a model's alias back at the version that was served before")
     returned.add_argument("name", metavar="NAME")
     for added in (promoted, returned):
-        added.add_argument("--alias", default="champion", help="default: %(default)s")
+        added.add_argument("--alias", help=f"default: the model's tag {promotion.ALIAS_TAG}, else champion")
         added.add_argument(
             "--registry", metavar="URI", help="default: MLFLOW_TRACKING_URI, else that of the running `up`"
         )

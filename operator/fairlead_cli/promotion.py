@@ -9,21 +9,25 @@ from fairlead_cli.errors import CommandError
 from fairlead_cli.registry import RegisteredModel, RegisteredVersion, Registry
 
 SERVE_TAG = "fairlead.serve"
+ALIAS_TAG = "fairlead.alias"
+DEFAULT_ALIAS = "champion"
 STATUS_TAG = "fairlead.status"
 
 
-def promote(registry: Registry, name: str, version: str, alias: str) -> str:
-    """Points the alias at the version; tells what it named before."""
+def promote(registry: Registry, name: str, version: str, alias: str | None = None) -> str:
+    """Points the alias (that which the model is served by, where none is given) at the version; tells what it named
+    before."""
     if not version.isdecimal():
         raise CommandError(f"{version!r} is no version: give its number, as in `fairlead promote {name} 2`")
     model = registry.model(name)
     registry.version(name, version)
-    return _move(registry, model, version, alias)
+    return _move(registry, model, version, alias or _alias(model))
 
 
-def rollback(registry: Registry, name: str, alias: str) -> str:
+def rollback(registry: Registry, name: str, alias: str | None = None) -> str:
     """Points the alias back at the version that was served before the one that it names."""
     model = registry.model(name)
+    alias = alias or _alias(model)
     current = model.aliases.get(alias)
     if current is None:
         raise CommandError(f"{name} has no alias {alias!r}: nothing was promoted yet")
@@ -45,6 +49,10 @@ def _said(version: RegisteredVersion) -> str:
     """What the operator wrote of it; trouble of the version that serves is no reason against it, a refusal is."""
     status = version.tags.get(STATUS_TAG, "")
     return "serving" if status.startswith("serving") else status
+
+
+def _alias(model: RegisteredModel) -> str:
+    return model.tags.get(ALIAS_TAG) or DEFAULT_ALIAS
 
 
 def _move(registry: Registry, model: RegisteredModel, version: str, alias: str) -> str:

@@ -12,8 +12,16 @@ from fairlead_cli.registry import RegisteredVersion, Registry
 class Mlflow:
     """A registry of one model with versions 1 to 3, as far as these commands see it."""
 
-    def __init__(self, champion: str | None = "2", *, served: bool = True, statuses: dict[str, str] | None = None):
+    def __init__(
+        self,
+        champion: str | None = "2",
+        *,
+        alias: str = "champion",
+        served: bool = True,
+        statuses: dict[str, str] | None = None,
+    ):
         self.champion = champion
+        self.alias = alias
         self.served = served
         self.statuses = statuses or {}
         self.registry = Registry("http://mlflow", httpx.MockTransport(self.answer))
@@ -21,14 +29,18 @@ class Mlflow:
     def answer(self, request: httpx.Request) -> httpx.Response:
         call = request.url.path.removeprefix("/api/2.0/mlflow")
         if call == "/registered-models/alias":
-            self.champion = json.loads(request.content)["version"]
+            asked = json.loads(request.content)
+            assert asked["alias"] == self.alias
+            self.champion = asked["version"]
             return httpx.Response(200, json={})
         return httpx.Response(200, json=self.read(call, request))
 
     def read(self, call: str, request: httpx.Request) -> dict[str, Any]:
         if call == "/registered-models/get":
-            aliases = [{"alias": "champion", "version": self.champion}] if self.champion else []
+            aliases = [{"alias": self.alias, "version": self.champion}] if self.champion else []
             tags = [{"key": "fairlead.serve", "value": "true"}] if self.served else []
+            if self.alias != "champion":
+                tags.append({"key": "fairlead.alias", "value": self.alias})
             return {"registered_model": {"name": "churn", "aliases": aliases, "tags": tags}}
         if call == "/model-versions/get":
             return {"model_version": self.version(request.url.params["version"])}
@@ -44,6 +56,16 @@ def test_promoting_moves_the_alias_and_tells_from_where() -> None:
     mlflow = Mlflow()
     assert promote(mlflow.registry, "churn", "3", "champion") == "churn: champion 2 -> 3\n"
     assert mlflow.champion == "3"
+
+
+def test_the_alias_is_the_one_that_the_model_is_served_by() -> None:
+    """The tag fairlead.alias names it; without one it is champion. What is given at the terminal wins."""
+    mlflow = Mlflow(alias="production", statuses={"2": "held"})
+    assert promote(mlflow.registry, "churn", "3") == "churn: production 2 -> 3\n"
+    assert rollback(mlflow.registry, "churn") == "churn: production 3 -> 2\n"
+    assert promote(Mlflow().registry, "churn", "3") == "churn: champion 2 -> 3\n"
+    with pytest.raises(CommandError, match="no alias 'other'"):
+        rollback(mlflow.registry, "churn", "other")
 
 
 def test_promoting_what_is_promoted_changes_nothing() -> None:
