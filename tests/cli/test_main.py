@@ -42,6 +42,14 @@ def test_a_command_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_summary_that_cannot_be_written_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo starts nothing when its figures would have no place."""
+    place = str(tmp_path / "none" / "summary.json")
+    assert main(["demo", "--data", str(tmp_path / "data"), "--summary", place]) == 1
+    assert place in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize(("command", "option"), [(["models"], "--pool"), (["promote", "churn", "1"], "--registry")])
 def test_without_a_running_up_an_address_is_asked_for(
     command: list[str], option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -23,6 +23,8 @@ from fairlead_cli.up import Up
 def run(asked: argparse.Namespace) -> int:
     """Tells the story; 1 when a request was lost or an answer was wrong."""
     require("server", "operator", "dev")
+    if asked.summary and not asked.summary.absolute().parent.is_dir():  # two minutes later would be too late
+        raise CommandError(f"there is no folder for {asked.summary}: make it, or name another --summary")
     temporary = None if asked.data else Path(tempfile.mkdtemp(prefix="fairlead-demo-"))
     data: Path = temporary or asked.data
     try:
