@@ -18,6 +18,7 @@ from fairlead_server.doors.codes import GRPC, INTERNAL_MESSAGE
 from fairlead_server.doors.farewell import say_goodbye
 from fairlead_server.doors.gate import Gate
 from fairlead_server.doors.seam import InferenceService, deadline_of
+from fairlead_server.doors.untaken import Untaken
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.protocols import v2_proto
 from fairlead_server.protocols.v2_messages import SERVICE, message
@@ -43,6 +44,7 @@ class RpcServer:
     def __init__(self, service: InferenceService, gate: Gate, limits: Limits, grace_s: float) -> None:
         self._service = service
         self._gate = gate
+        self._untaken = Untaken(limits.unsent_bytes, limits.write_s)
         self._port = 0
         self._server = grpc.aio.server(options=_options(limits, grace_s))
         handlers = {
@@ -87,8 +89,10 @@ class RpcServer:
         return _bytes(_ModelMetadata(**_known(self._service.model_metadata(wanted.name, wanted.version or None))))
 
     async def _infer(self, data: bytes, context: Any) -> bytes:
+        peer = context.peer()
         with self._gate:
             try:
+                await self._untaken.room(peer)
                 model, version, request = v2_proto.decode_request(data)
                 deadline = _deadline(context, deadline_of(request.parameters, _now()))
             except ServingError as error:
@@ -96,7 +100,9 @@ class RpcServer:
                 raise
             headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
             response = await self._service.infer(model, version, request, headers, deadline)
-            return v2_proto.encode_response(response)
+            answer = v2_proto.encode_response(response)
+            context.add_done_callback(self._untaken.answered(peer, len(answer)))
+            return answer
 
 
 def _guarded(handler: Handler) -> Handler:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -237,3 +238,41 @@ class Load(threading.Thread):
                 channel = None
         if channel:
             channel.close()
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """RFC 9113, section 4.1."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def literal(name: str, value: str) -> bytes:
+    """A header that is indexed nowhere: RFC 7541, section 6.2.2."""
+    return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+
+
+def test_a_client_that_takes_no_answers_is_given_few(open_doors: Callable[..., Any]) -> None:
+    """Its further requests wait for room and are then refused; others are answered meanwhile."""
+    head = b"".join(
+        literal(*pair)
+        for pair in (
+            (":method", "POST"), (":scheme", "http"), (":path", f"/{SERVICE}/ModelInfer"), (":authority", "x"),
+            ("te", "trailers"), ("content-type", "application/grpc"),
+        )
+    )  # fmt: skip
+    request = infer_request(elements=15_000)
+    body = b"\0" + len(request).to_bytes(4, "big") + request
+    no_window = frame(4, 0, 0, (4).to_bytes(2, "big") + (0).to_bytes(4, "big"))
+    with open_doors(limits=Limits(unsent_bytes=10_000, write_s=0.5), rpc=True) as doors:
+        with socket.create_connection(("127.0.0.1", doors.grpc_port), timeout=5) as client:
+            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + no_window)
+            for stream in (1, 3, 5):
+                client.sendall(frame(1, 4, stream, head) + frame(0, 1, stream, body))
+            refused = b""
+            while refused.count(b"wait for this client") < 2:
+                refused += client.recv(65536)
+            assert len(doors.service.requests) == 1
+            with grpc.insecure_channel(f"127.0.0.1:{doors.grpc_port}") as channel:
+                call(channel, "ModelInfer", infer_request())
+        with grpc.insecure_channel(f"127.0.0.1:{doors.grpc_port}") as channel:
+            for _ in range(5):
+                call(channel, "ModelInfer", request)
