@@ -65,7 +65,10 @@ def aside(sightings: Sightings, old: Mapping[str, Rollout], since: float) -> dic
     found = {}
     for lost in sightings.set_aside:
         claim = lost.claim
-        reason = f"the name {claim.served!r} belongs to model {lost.winner!r}, whose claim is older"
+        reason = (
+            f"the name {claim.served!r} belongs to model {lost.winner!r}: who serves under a name keeps it, "
+            "else the older one has it"
+        )
         blank = Rollout(claim.served, claim.model, claim, Phase.CONFLICT, since=since)
         tags = {lost.version: VersionTags(f"conflict: {reason}")} if lost.version else {}
         found[claim.model] = msgspec.structs.replace(old.get(claim.model, blank), reason=reason, tags=tags)

@@ -28,7 +28,7 @@ class Phase(enum.StrEnum):
     HOLDING = "Holding"  # the new version serves, the old one is kept warm
     SERVING = "Serving"  # the version that was asked for serves, alone
     REFUSED = "Refused"  # the version that was asked for is not served; the old one is, where there is one
-    CONFLICT = "Conflict"  # another claim to the same served name is older
+    CONFLICT = "Conflict"  # another model has the same served name
     RETIRED = "Retired"  # nobody asks for it any more; it is being left out
 
 

@@ -454,3 +454,19 @@ def test_two_claims_to_one_name() -> None:
     lines = {line.model: line.phase for line in site.operator.lines()}
     assert lines == {"old": "Serving", "young": "Conflict"}
     assert "conflict: the name 'shared' belongs to model 'old'" in site.status_tag("1", "young")
+
+
+def test_an_older_claim_does_not_take_a_name_that_is_served() -> None:
+    """Who serves keeps the name, and the reason does not say that the younger one is older."""
+    site = Site()
+    site.registry.register("old", "/m/1", serve=False)
+    site.registry.register("young", "/m/2")
+    for model in ("old", "young"):
+        site.registry.models[model].tags["fairlead.name"] = "shared"
+        site.registry.promote(model, "1")
+    site.run()
+    site.registry.models["old"].tags["fairlead.serve"] = "true"
+    site.run()
+    assert site.entry("shared").versions["1"].source == "/m/2"
+    told = site.status_tag("1", "old")
+    assert told.startswith("conflict: the name 'shared' belongs to model 'young': who serves under a name keeps it")
