@@ -27,11 +27,15 @@ def read(state_dir: Path) -> dict[str, Any]:
 def show(state_dir: Path) -> str:
     """The table; above it, since when the registry has not been seen, while that is so."""
     report = read(state_dir)
+    sight = report.get("registry", {})
     lines = [_row(line) for line in report.get("rollouts", [])]
-    shown = (
-        table(_HEADS, lines) if lines else "no rollouts yet: no registered model carries the tag fairlead.serve=true\n"
-    )
-    return _registry(report.get("registry", {})) + shown
+    return _registry(sight) + (table(_HEADS, lines) if lines else _nothing(sight))
+
+
+def _nothing(sight: dict[str, Any]) -> str:
+    if sight.get("seen") is None:
+        return "no rollouts are known: the registry has not answered yet\n"
+    return "no rollouts yet: no registered model carries the tag fairlead.serve=true\n"
 
 
 def _registry(sight: dict[str, Any]) -> str:

@@ -35,7 +35,13 @@ def test_a_registry_that_is_not_seen_is_told_first(tmp_path: Path) -> None:
     first, second = rollouts.show(tmp_path).splitlines()
     assert first.startswith("the registry has not been seen for")
     assert first.endswith(": refused")
-    assert second.startswith("no rollouts yet")
+    assert second == "no rollouts are known: the registry has not answered yet"
+
+
+def test_nothing_to_tell_says_what_is_missing(tmp_path: Path) -> None:
+    """The registry answers, and nothing in it asks to be served."""
+    (tmp_path / "rollouts.json").write_text(json.dumps({"registry": {"seen": 1, "since": 0, "error": ""}}))
+    assert rollouts.show(tmp_path).startswith("no rollouts yet: no registered model carries the tag")
 
 
 @pytest.mark.parametrize(("text", "told"), [(None, "--state-dir"), ("{", "cannot read"), ("[1]", "cannot read")])
