@@ -14,6 +14,7 @@ Measured: 5,000 models of two versions (2 MB) take 65 ms as JSON, 1.6 s as YAML.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
@@ -56,6 +57,8 @@ class _YamlDocument(_Document):
 
 _json_document = msgspec.json.Decoder(_Document)
 _json_entry = msgspec.json.Decoder(ModelEntry)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # neither logs nor metrics have a place for them
 
 
 def parse(data: bytes, *, yaml: bool = True) -> Parsed:
@@ -106,6 +109,8 @@ def _entry(name: str, raw: Any) -> ModelEntry:
     if not name:
         raise CatalogFault('$.models[""]', "a model needs a name")
     path = f"$.models[{json.dumps(name, ensure_ascii=False)}]"
+    if _CONTROL.search(name):
+        raise CatalogFault(path, "a model's name holds no control characters")
     try:
         entry = _json_entry.decode(raw) if isinstance(raw, msgspec.Raw) else msgspec.convert(raw, ModelEntry)
     except msgspec.ValidationError as error:
@@ -139,8 +144,8 @@ def _check_versions(path: str, entry: ModelEntry) -> None:
         raise CatalogFault(f"{path}.versions", "holds no version")
     for version, wanted in entry.versions.items():
         here = f"{path}.versions[{json.dumps(version)}]"
-        if not version:
-            raise CatalogFault(here, "a version needs a name")
+        if not version or _CONTROL.search(version):
+            raise CatalogFault(here, "a version needs a name, without control characters")
         if not wanted.source:
             raise CatalogFault(f"{here}.source", "is empty")
         try:

@@ -31,7 +31,12 @@ class Fetcher:
         """For ever: a fetcher, and the next one when it has ended."""
         failures = 0
         while True:
-            self._child = await Child.start("fetcher", self._launch, FromFetcher)
+            try:
+                self._child = await Child.start("fetcher", self._launch, FromFetcher)
+            except OSError as fault:  # no descriptors, no memory: it may pass
+                failures += 1
+                await self._pause(failures, f"it could not be started: {fault}")
+                continue
             if self._keep is not None:
                 self._child.send(Forget(self._keep))
             for request, _ in self._open.values():
@@ -40,11 +45,13 @@ class Fetcher:
                 failures = 0
                 self._answer(message)
             child, self._child = self._child, None
-            ending = await child.ending(self._times.end)
             failures += 1
-            pause = back_off(self._times.crash, self._times.crash_most, failures)
-            log.warning("fetcher_ended", how=str(ending), pause_s=pause)
-            await asyncio.sleep(pause)
+            await self._pause(failures, str(await child.ending(self._times.end)))
+
+    async def _pause(self, failures: int, how: str) -> None:
+        pause = back_off(self._times.crash, self._times.crash_most, failures)
+        log.warning("fetcher_ended", how=how, pause_s=pause)
+        await asyncio.sleep(pause)
 
     async def fetch(self, source: str, digest: str | None) -> Fetched | FetchFailed:
         request = Fetch(next(self._ids), source, digest)

@@ -8,6 +8,7 @@ caller finish sending, since closing earlier would reset the connection and lose
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import cast
 
@@ -18,6 +19,8 @@ from fairlead_server.supervisor.sockets import admit_nobody_new
 MOST = 512  # callers served at once; the others go on waiting in the kernel
 HEAD_BYTES = 64 * 2**10
 ANSWER_S = 5.0  # for the head of a request to arrive
+FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+FULL_S = 0.5  # how long nobody is taken when there is no room for a connection
 LINGER_S = 2.0  # for the caller to close its side
 
 
@@ -72,7 +75,10 @@ class WaitingRoom:
         while len(self._callers) < MOST:
             try:
                 connection, _ = self._sock.accept()
-            except OSError:  # nobody waits, or the caller is gone already
+            except OSError as fault:  # nobody waits, or the caller is gone already
+                if fault.errno in FULL:
+                    self._stop_watching()  # else the loop would turn round this one socket
+                    loop.call_later(FULL_S, self._watch)
                 return
             caller = _Caller(self)
             self._callers.add(caller)

@@ -103,6 +103,7 @@ def test_a_structural_fault_refuses_the_document(data: bytes, told: str) -> None
         (entry(versions={"3": {}}), '$.models["a.b"].versions["3"]: Object missing required field `source`'),
         (entry(versions={"3": {"source": ""}}), '$.models["a.b"].versions["3"].source: is empty'),
         (entry(versions={"": {"source": "/m"}}), '$.models["a.b"].versions[""]: a version needs a name'),
+        (entry(versions={"3\n": {"source": "/m"}}), '$.models["a.b"].versions["3\\n"]: a version needs a name'),
         (
             entry(versions={"3": {"source": "/m", "digest": "md5:1"}}),
             '$.models["a.b"].versions["3"].digest: Expected `str` matching regex',

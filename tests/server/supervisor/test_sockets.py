@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from pathlib import Path
 
@@ -107,3 +108,31 @@ def test_a_socket_is_emptied_without_a_reset(tmp_path: Path) -> None:
 
     asyncio.run(play())
     ports.close()
+
+
+class Full(socket.socket):
+    """A listening socket in a process that has no descriptor left."""
+
+    asked = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.asked += 1
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_a_full_process_does_not_turn_round_its_socket() -> None:
+    """Callers go on waiting in the kernel, and the supervisor looks again after a while."""
+
+    async def play() -> None:
+        with Full() as sock, socket.socket() as caller:
+            sock.bind(("127.0.0.1", 0))
+            sock.listen()
+            sock.setblocking(False)
+            caller.connect(sock.getsockname())
+            room = WaitingRoom(sock)
+            room.open("leaving", 1)
+            await asyncio.sleep(0.2)
+            assert sock.asked == 1
+            room.close()
+
+    asyncio.run(play())
