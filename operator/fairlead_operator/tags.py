@@ -1,6 +1,6 @@
 """What the operator writes back to the registry: the tags of each version it has to do with. Pure.
 
-    fairlead.status   loading | serving | serving (failed ...) | held | refused: REASON | retired
+    fairlead.status   loading | serving | serving (failed ...) | held | refused: REASON | retired | withdrawn
     fairlead.digest   what was pinned
 
 They are wanted here and written by whoever applies the plan; `written` remembers what is there already.
@@ -21,7 +21,7 @@ def wanted(
 ) -> dict[str, VersionTags]:
     """By version. `refusal`: (version, reason) of what is asked for and not served; `trouble`: what ails the
     routed version in some replica."""
-    texts = {version: "retired" for version in rollout.tags if not _final(rollout, version)}
+    texts = {version: _left_out(rollout, version) for version in rollout.tags if not _final(rollout, version)}
     texts |= {version: f"retired (refused: {_reason(rollout, version)})" for version in _left(rollout)}
     for version in before.versions if before else ():
         texts.setdefault(version, "retired")
@@ -48,10 +48,15 @@ def _tags(
     return VersionTags(_short(text), digest)
 
 
+def _left_out(rollout: Rollout, version: str) -> str:
+    """What is not loaded any more: what never had the traffic is no version to go back to."""
+    return "withdrawn" if rollout.tags[version].status.startswith(("loading", "refused", "withdrawn")) else "retired"
+
+
 def _final(rollout: Rollout, version: str) -> bool:
-    """Retired, and the registry knows: nothing more is to be said of it."""
+    """Not loaded any more, and the registry knows: nothing more is to be said of it."""
     tags = rollout.tags[version]
-    return tags.status.startswith("retired") and rollout.written.get(version) == tags
+    return tags.status.startswith(("retired", "withdrawn")) and rollout.written.get(version) == tags
 
 
 def _left(rollout: Rollout) -> list[str]:

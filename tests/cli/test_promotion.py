@@ -108,6 +108,7 @@ def test_there_may_be_nothing_to_roll_back_to() -> None:
         ({"1": "held", "2": "serving (failed on one replica)"}, "2"),
         ({"1": "retired", "3": "retired (refused: damaged)"}, "1"),
         ({"1": "retired", "3": "retired"}, "3"),
+        ({"1": "retired", "3": "withdrawn"}, "1"),
         ({"3": "retired", "4": "held", "1": "retired"}, "3"),
     ],
 )

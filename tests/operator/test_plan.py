@@ -293,6 +293,17 @@ def test_the_tags_of_a_promotion() -> None:
     assert {v: tag.status for v, tag in holding.rollout.tags.items()} == {"1": "held", "2": "serving"}
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("serving", "retired"), ("held", "retired"), ("loading", "withdrawn"), ("refused: a relative path", "withdrawn")],
+)
+def test_the_tag_of_what_is_left_out_says_whether_it_served(before: str, after: str) -> None:
+    """`fairlead rollback` goes to retired versions: one that never had the traffic must not be told so."""
+    rollout = memory(tags={"2": VersionTags(before, D2)})
+    decided = plan(SPEC, rollout, seen(SERVING, target("1"), replica(v1=READY1)), NOW, LIMITS)
+    assert decided.rollout.tags["2"] == VersionTags(after, D2)
+
+
 def test_a_phase_keeps_its_beginning() -> None:
     """`since` is when the phase began, not when it was last looked at."""
     first = plan(SPEC, memory(), seen(BESIDE, target("2"), replica()), NOW, LIMITS).rollout

@@ -172,7 +172,7 @@ def test_the_newest_promotion_wins_in_the_middle_of_one(site: Site) -> None:
     assert set(site.entry().versions) == {"1", "3"}
     site.run(12)
     assert site.routed() == "3"
-    assert site.status_tag("2") == "retired"
+    assert site.status_tag("2") == "withdrawn"
 
 
 def test_an_unreachable_replica_is_waited_for_and_then_told(site: Site) -> None:
