@@ -80,6 +80,7 @@ class Reconciler:
         self._aside: dict[str, Rollout] = {}  # claims that lost, by model: told, and never stored
         self._faults: dict[str, str] = {}
         self._told: dict[str, tuple[str, int]] = {}  # the boot and generation that each address last took
+        self._not_taken: dict[str, tuple[int, str]] = {}  # by address: what was refused last, and why
         self._floor = 0  # a generation that some replica holds with other bytes
         self._served: dict[str, str] = {}
 
@@ -228,10 +229,14 @@ class Reconciler:
         for (address, status), answer in zip(behind.items(), answers, strict=True):
             if answer.stored:
                 self._told[address] = self._mark(status, stored)
+                self._not_taken.pop(address, None)
                 continue
             if answer.conflict:
                 self._floor = max(self._floor, stored.catalog.generation)
-            log.warning("catalog not taken", replica=address, generation=stored.catalog.generation, why=answer.why)
+            refused = (stored.catalog.generation, answer.why)
+            if self._not_taken.get(address) != refused:  # once, and not at every step
+                log.warning("catalog not taken", replica=address, generation=stored.catalog.generation, why=answer.why)
+            self._not_taken[address] = refused
 
     @staticmethod
     def _mark(seen: Seen, stored: Stored) -> tuple[str, int]:

@@ -166,6 +166,7 @@ class Standalone:
     # --- the pool
 
     async def _reconcile(self) -> None:
+        trouble = ""
         while True:
             told, self._told = self._told, []
             for untold in told:
@@ -173,7 +174,11 @@ class Standalone:
             try:
                 await self._reconciler.step(self._sightings, time.time())
             except (CatalogConflict, OSError) as error:
-                log.warning("nothing stored", why=str(error))
+                if str(error) != trouble:  # once, and not at every step
+                    log.warning("nothing stored", why=str(error))
+                trouble = str(error)
+            else:
+                trouble = ""
             self._publish()
             pause = MOVING_S if self._reconciler.moving() else self._interval_s
             try:

@@ -6,7 +6,7 @@ import pytest
 from operator_site import Site
 
 from fairlead_operator.documents import Smoke, read_catalog
-from fairlead_operator.state import Phase
+from fairlead_operator.state import Answer, Phase
 from fairlead_operator.testing import Artifact, digest_of, signature
 
 
@@ -375,6 +375,14 @@ def test_a_routed_version_that_fails_in_a_replica_is_told(site: Site) -> None:
     assert site.routed() == "1"
     assert "Degraded" in site.line().conditions
     assert site.status_tag("1").startswith("serving (failed in replica http://r1: the files changed")
+
+
+def test_a_replica_that_takes_no_catalog_is_told_once(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its disk is full: every step tries again, one line says so."""
+    site.fleet.replicas["http://r1"].put = lambda data: Answer(why="answered 503: no space left")
+    site.registry.promote("m", "1")
+    site.run(15)
+    assert capfd.readouterr().err.count('"catalog not taken"') == 1
 
 
 def test_tags_are_written_only_when_they_change(site: Site) -> None:

@@ -155,6 +155,23 @@ def test_a_tag_that_is_never_taken_holds_up_no_other(site: Site) -> None:
     assert site.status_tag("1", "a") == ""
 
 
+def test_what_cannot_be_stored_is_told_once(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    """A full disk: the loop goes on trying, and its log does not fill what is left."""
+    tries = []
+
+    def full(*_: object) -> None:
+        tries.append(1)
+        raise OSError(28, "No space left on device")
+
+    site.carrier.on_write = full
+
+    async def story(operator: Standalone) -> None:
+        await until(lambda: len(tries) >= 5)
+
+    run(site, Slow(site), Board(), story)
+    assert capfd.readouterr().err.count("No space left on device") == 1
+
+
 def test_calls_that_hang_are_left_behind_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call beyond its time is given up; when too many hang, no more are begun."""
     monkeypatch.setattr(standalone, "HUNG_S", 0.05)
