@@ -23,11 +23,12 @@ class DocumentFault(ValueError):
 
 
 class VersionEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a version comes from; `digest` pins it."""
+    """Where a version comes from; `digest` pins it. Another `attempt` asks the server to try what it condemned."""
 
     source: str
     digest: str | None = None
     settings: dict[str, Any] = {}
+    attempt: int = 0
 
 
 class Route(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -92,6 +92,7 @@ def refusals(rollout: Rollout, target: Target | None, entry: ModelEntry | None, 
     events: tuple[Event, ...] = ()
     if back:
         events = (Event("retry", "the alias moved away and back", target.version, back[-1].digest),)
+        rollout = msgspec.structs.replace(rollout, attempts={target.version: int(now)})
     elif _refused_before(rollout, target, entry):
         reason = target.status.partition(":")[2].strip() or "the registry says so"
         kept = (*kept, Refusal(target.version, target.source, reason, now))

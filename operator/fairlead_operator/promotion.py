@@ -85,6 +85,7 @@ def _case(draft: Draft, target: Target, scene: Scene, stuck_s: float) -> blue_gr
         stuck_s=stuck_s,
         limit_s=scene.limits.progress_s,
         refused_digests=blamed,
+        attempt=draft.rollout.attempts.get(target.version, 0),
     )
 
 

@@ -150,7 +150,8 @@ class VersionTags(msgspec.Struct, frozen=True, omit_defaults=True):
 class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     """`stable` is the last version that was fully promoted, `signature` its. `switched` is the generation that
     carries the route to `routed`. `held` maps versions kept warm to the time their hold began (0: not yet confirmed);
-    of those in `doubted` it is not known whether they ever served.
+    of those in `doubted` it is not known whether they ever served. `attempts` holds the time of a version's last
+    retry, which the catalog tells the server.
     `tags` are wanted, `written` are known to be in the registry."""
 
     served: str
@@ -168,6 +169,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     held: dict[str, float] = {}
     doubted: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    attempts: dict[str, int] = {}
     conditions: dict[str, str] = {}
     tags: dict[str, VersionTags] = {}
     written: dict[str, VersionTags] = {}

@@ -61,6 +61,9 @@ def memory(**more: object) -> Rollout:
 READY1 = version("ready", D1)
 SERVING = entry("1", v1=D1)
 BESIDE = entry("1", v1=D1, v2=None)
+AGAIN = msgspec.structs.replace(
+    BESIDE, versions=BESIDE.versions | {"2": VersionEntry("/m/2", attempt=1000)}
+)  # the time of the retry
 PINNED = entry("1", v1=D1, v2=D2)
 SWITCHED = entry("2", v1=D1, v2=D2)
 
@@ -200,7 +203,7 @@ TABLE = [
         "the alias came back: it is",
         memory(refusals=(Refusal("2", "/m/2", "cut short", 1.0, left=True),)),
         seen(SERVING, target("2"), replica(v1=READY1)),
-        BESIDE,
+        AGAIN,
         Phase.LOADING,
         "was promoted",
     ),

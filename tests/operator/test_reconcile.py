@@ -107,6 +107,8 @@ def test_moving_the_alias_away_and_back_is_the_retry(site: Site) -> None:
     site.registry.promote("m", "2")
     site.run(15)
     assert site.routed() == "2"
+    # So that a server which condemned it tries it anew.
+    assert read_catalog(site.carrier.data).models["m"].versions["2"].attempt > 0
 
 
 def test_the_same_files_under_another_version_are_refused_at_once(site: Site) -> None:

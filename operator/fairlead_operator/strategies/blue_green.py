@@ -33,6 +33,7 @@ class Case(msgspec.Struct, frozen=True):
     stuck_s: float = 0.0
     limit_s: float = 600.0
     refused_digests: dict[str, str] = {}
+    attempt: int = 0
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -64,7 +65,7 @@ def _add(case: Case) -> Step:
     """Beside the old version, with no traffic. A version that served before is pinned to what it was then."""
     target = case.target
     served_before = target.digest and not target.status.startswith(("refused", "retired (refused"))
-    new = VersionEntry(target.source, target.digest if served_before else None, case.settings)
+    new = VersionEntry(target.source, target.digest if served_before else None, case.settings, case.attempt)
     versions = {**(case.entry.versions if case.entry else {}), target.version: new}
     route = case.entry.route if case.entry and case.entry.routed else Route({target.version: 0.0})
     reason = f"version {target.version} was promoted: the replicas load it beside the old one"

@@ -21,12 +21,14 @@ class VersionEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a version comes from. `digest` pins it; without one the first fetch decides.
 
     `settings` holds only what the catalog sets (fields of VersionSettings); the model's folder and
-    the defaults fill in the rest, see `models.settings.resolve`.
+    the defaults fill in the rest, see `models.settings.resolve`. Another `attempt` than before tries anew what was
+    condemned: a person asked for it.
     """
 
     source: str
     digest: Digest | None = None
     settings: dict[str, Any] = {}
+    attempt: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Sticky(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

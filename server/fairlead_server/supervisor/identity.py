@@ -1,4 +1,4 @@
-"""The name of a version that is about to be served: its bytes, its settings and its number together.
+"""The name of a version that is about to be served: its bytes, its settings, its number and the attempt together.
 
 The same version number with other bytes or settings is another uid; the same bytes from elsewhere are not.
 """
@@ -12,7 +12,8 @@ import msgspec
 from fairlead_server.models.settings import VersionSettings
 
 
-def uid_of(model: str, version: str, digest: str, settings: VersionSettings) -> str:
-    """The first 32 hex digits of a sha256 over digest, canonical JSON of the settings, and name."""
-    text = digest.encode() + msgspec.json.encode(settings, order="deterministic") + f"{model}/{version}".encode()
+def uid_of(model: str, version: str, digest: str, settings: VersionSettings, attempt: int = 0) -> str:
+    """The first 32 hex digits of a sha256 over digest, canonical JSON of the settings, name, and attempt."""
+    name = f"{model}/{version}" + (f"#{attempt}" if attempt else "")
+    text = digest.encode() + msgspec.json.encode(settings, order="deterministic") + name.encode()
     return hashlib.sha256(text).hexdigest()[:32]

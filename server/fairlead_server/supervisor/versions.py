@@ -39,10 +39,12 @@ class Want:
     version: str
     source: str
     settings: bytes
+    attempt: int
 
     @classmethod
     def of(cls, model: str, version: str, entry: VersionEntry) -> Want:
-        return cls(model, version, entry.source, msgspec.json.encode(entry.settings, order="deterministic"))
+        settings = msgspec.json.encode(entry.settings, order="deterministic")
+        return cls(model, version, entry.source, settings, entry.attempt)
 
 
 @dataclasses.dataclass(eq=False)
@@ -218,7 +220,7 @@ class Versions:
 
     def _fetched(self, want: Want, held: _Held, answer: Fetched) -> None:
         settings = resolve(answer.defaults, _settings(want))
-        uid = uid_of(want.model, want.version, answer.digest, settings)
+        uid = uid_of(want.model, want.version, answer.digest, settings, want.attempt)
         held.life = dataclasses.replace(
             held.life, path=answer.path, digest=answer.digest, bytes=answer.bytes, settings=settings, uid=uid
         )

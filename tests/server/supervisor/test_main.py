@@ -198,6 +198,10 @@ def test_what_kills_its_trial_twice_is_condemned(tmp_path: Path) -> None:
             assert (await state(supervisor, "kills-trial", "1", "failed")).final
             await ready(supervisor)
             assert trials(tmp_path) == 3
+            again = json.loads(data) | {"generation": 2}
+            again["models"]["kills-trial"]["versions"]["1"]["attempt"] = 7
+            await supervisor.put_catalog(json.dumps(again).encode(), False)
+            await until("another trial of what was asked for again", lambda: trials(tmp_path) > 3)
 
     asyncio.run(play())
 
