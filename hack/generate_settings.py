@@ -9,6 +9,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fairlead_server.models import settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,14 +28,21 @@ wrong kind fails the model with a reason that names the field.
 |---|---|---|---|
 """
 
+PADDING = """
+`Padding`, of one input. With it, requests whose rows differ in length share a run:
 
-def table() -> str:
+| field | type | default | meaning |
+|---|---|---|---|
+"""
+
+
+def table(struct: type[msgspec.Struct]) -> str:
     """One row for each field, in the order of the class."""
-    kinds = typing.get_type_hints(settings.VersionSettings, include_extras=True)
-    meanings = dict(FIELD.findall(inspect.getsource(settings.VersionSettings)))
-    default = settings.VersionSettings()
+    kinds = typing.get_type_hints(struct, include_extras=True)
+    meanings = dict(FIELD.findall(inspect.getsource(struct)))
+    default = struct()
     rows = []
-    for name in settings.VersionSettings.__struct_fields__:
+    for name in struct.__struct_fields__:
         kind, value = kind_text(kinds[name]), value_text(getattr(default, name))
         rows.append(f"| `{name}` | {kind} | `{value}` | {meanings[name]} |\n")
     return "".join(rows)
@@ -47,8 +56,12 @@ def kind_text(kind: Any) -> str:
         return kind_text(base) + least
     if typing.get_origin(kind) is tuple:
         return f"list of {kind_text(typing.get_args(kind)[0])}"
+    if typing.get_origin(kind) is dict:
+        return f"{kind_text(typing.get_args(kind)[1])} by name"
     if typing.get_origin(kind) is typing.Literal:
         return " or ".join(typing.get_args(kind))
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return f"`{kind.__name__}`"
     return {int: "integer", float: "number", bool: "true or false", str: "text"}[kind]
 
 
@@ -63,4 +76,6 @@ def value_text(value: object) -> str:
 if __name__ == "__main__":
     docs = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT) / "docs"
     docs.mkdir(parents=True, exist_ok=True)
-    (docs / "settings.md").write_text(INTRODUCTION + table(), encoding="utf-8")
+    (docs / "settings.md").write_text(
+        INTRODUCTION + table(settings.VersionSettings) + PADDING + table(settings.Padding), encoding="utf-8"
+    )

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.models.inference import InferRequest, InferResponse
+from fairlead_server.models.inference import NO_TERMS, InferRequest, InferResponse, Terms
 from fairlead_server.models.signature import Signature, TensorSpec
 from fairlead_server.runtimes import RunFailure
 
@@ -36,7 +36,7 @@ class FakeService:
         self.is_ready = True
         self.requests: list[InferRequest] = []
         self.headers: Mapping[str, str] = {}
-        self.deadline: float | None = None
+        self.terms = NO_TERMS
         self.cancelled = 0
 
     def live(self) -> bool:
@@ -67,11 +67,11 @@ class FakeService:
         version: str | None,
         request: InferRequest,
         headers: Mapping[str, str],
-        deadline: float | None,
+        terms: Terms,
     ) -> InferResponse:
         answering = self._version(model, version)
         self.requests.append(request)
-        self.headers, self.deadline = headers, deadline
+        self.headers, self.terms = headers, terms
         if self.error is not None:
             raise self.error
         try:

@@ -76,6 +76,7 @@ class Batcher:
         rows: int | None = None,
         outputs: tuple[str, ...] = (),
         deadline: float | None = None,
+        priority: int = 0,
     ) -> asyncio.Future[BatchAnswer]:
         """Queue one request; the future holds a BatchAnswer or a ServingError. Cancelling it is enough to leave.
 

@@ -20,7 +20,7 @@ from fairlead_server.doors.body import ClientGone, Receive, read_body
 from fairlead_server.doors.codes import INTERNAL_MESSAGE
 from fairlead_server.doors.gate import Gate
 from fairlead_server.doors.paths import METHODS, Action, Target, find
-from fairlead_server.doors.seam import InferenceService, deadline_of
+from fairlead_server.doors.seam import InferenceService, terms_of
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.inference import InferRequest, InferResponse
 from fairlead_server.protocols import v2_binary
@@ -79,11 +79,11 @@ class RestApp:
         try:
             body = await read_body(receive, headers, self._body_bytes)
             request = v2_binary.decode_request(body, headers.get(HEADER_LENGTH))
-            deadline = deadline_of(request.parameters, asyncio.get_running_loop().time())
+            terms = terms_of(request.parameters, headers, asyncio.get_running_loop().time())
         except ServingError as error:
             self._gate.note(error.kind)
             raise
-        response = await self._service.infer(target.model, target.version, request, headers, deadline)
+        response = await self._service.infer(target.model, target.version, request, headers, terms)
         return _inferred(response, request)
 
 

@@ -17,9 +17,10 @@ from fairlead_server import log
 from fairlead_server.doors.codes import GRPC, INTERNAL_MESSAGE
 from fairlead_server.doors.farewell import say_goodbye
 from fairlead_server.doors.gate import Gate
-from fairlead_server.doors.seam import InferenceService, deadline_of
+from fairlead_server.doors.seam import InferenceService, terms_of
 from fairlead_server.doors.untaken import Untaken
 from fairlead_server.errors import Kind, ServingError
+from fairlead_server.models.inference import Terms
 from fairlead_server.protocols import v2_proto
 from fairlead_server.protocols.v2_messages import SERVICE, message
 from fairlead_server.settings import Limits
@@ -94,12 +95,12 @@ class RpcServer:
             try:
                 await self._untaken.room(peer)
                 model, version, request = v2_proto.decode_request(data)
-                deadline = _deadline(context, deadline_of(request.parameters, _now()))
+                headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+                terms = _sooner(terms_of(request.parameters, headers, _now()), context)
             except ServingError as error:
                 self._gate.note(error.kind)
                 raise
-            headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
-            response = await self._service.infer(model, version, request, headers, deadline)
+            response = await self._service.infer(model, version, request, headers, terms)
             answer = v2_proto.encode_response(response)
             context.add_done_callback(self._untaken.answered(peer, len(answer)))
             return answer
@@ -157,12 +158,13 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _deadline(context: Any, asked: float | None) -> float | None:
+def _sooner(asked: Terms, context: Any) -> Terms:
+    """With the call's own deadline, where that is the nearer one."""
     remaining = context.time_remaining()
     if remaining is None:
         return asked
     given: float = _now() + remaining
-    return given if asked is None else min(given, asked)
+    return asked if asked.deadline is not None and asked.deadline <= given else asked._replace(deadline=given)
 
 
 def _bytes(answer: Any) -> bytes:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.models.inference import InferRequest, InferResponse
+from fairlead_server.models.inference import InferRequest, InferResponse, Terms
 
-_LONGEST_US = 2**64 - 1  # what gRPC can say; JSON can say more than a float holds
+_LARGEST = 2**64 - 1  # what gRPC can say; JSON can say more than a float holds
 
 
 class InferenceService(Protocol):
@@ -36,15 +36,20 @@ class InferenceService(Protocol):
         version: str | None,
         request: InferRequest,
         headers: Mapping[str, str],
-        deadline: float | None,
+        terms: Terms,
     ) -> InferResponse:
-        """`headers` have lower-case names; `deadline` is in the loop's time."""
+        """`headers` have lower-case names."""
         ...
 
 
-def deadline_of(parameters: Mapping[str, Any], now: float) -> float | None:
-    """The `timeout` parameter (microseconds, 0 for none; Triton's) as a moment after `now`."""
-    timeout = parameters.get("timeout", 0)
-    if type(timeout) is not int or not 0 <= timeout <= _LONGEST_US:
+def terms_of(parameters: Mapping[str, Any], headers: Mapping[str, str], now: float) -> Terms:
+    """What the request asks of the serving: the nearest of its deadlines, and its priority.
+
+    Parameters as in Triton: `timeout` (microseconds, 0 for none) and `priority` (0 for the model's default).
+    """
+    timeout, priority = parameters.get("timeout", 0), parameters.get("priority", 0)
+    if type(timeout) is not int or not 0 <= timeout <= _LARGEST:
         raise ServingError(Kind.INVALID, "the parameter timeout must be a whole number of microseconds")
-    return now + timeout / 1e6 if timeout else None
+    if type(priority) is not int or not 0 <= priority <= _LARGEST:
+        raise ServingError(Kind.INVALID, "the parameter priority must be a whole number")
+    return Terms(now + timeout / 1e6 if timeout else None, priority)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from fairlead_server.tensors.array import Tensor
 
@@ -23,6 +23,17 @@ class InferRequest:
     outputs: list[RequestedOutput] = dataclasses.field(default_factory=list)
     id: str = ""
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Terms(NamedTuple):
+    """What a request asks of the serving rather than of the model: a `deadline` in the loop's time, and a `priority`
+    (1 is the highest, 0 leaves it to the model's settings)."""
+
+    deadline: float | None = None
+    priority: int = 0
+
+
+NO_TERMS = Terms()
 
 
 @dataclasses.dataclass(slots=True)

@@ -19,6 +19,21 @@ Providers = Annotated[tuple[Provider, ...], msgspec.Meta(min_length=1)]
 Level = Literal["none", "basic", "extended", "all"]
 
 
+class Padding(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One input whose rows may differ in length along `axis`: shorter ones are filled up, so that they share a run.
+
+    `mask` names an input of the same shape that tells real (1) from filled (0): what a request brings of it is
+    filled with 0, and what it leaves out is made. `trim` names the outputs that have that length again, and where:
+    they are cut back to each request's own.
+    """
+
+    axis: Positive = 1  # the dimension whose length may differ
+    value: float = 0.0  # what fills it up
+    mask: str = ""  # the input that tells real from filled; empty: there is none
+    multiple: Positive = 1  # lengths are rounded up to a multiple of it, so that fewer shapes are run
+    trim: dict[str, Positive] = {}  # by output: the dimension that is cut back to the request's own length
+
+
 class VersionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """Every field is optional in the catalog; the defaults stand here.
 
@@ -35,6 +50,11 @@ class VersionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     warmup_budget_ms: Positive = 2000  # time that warm-up and profiling may take
     max_queue_rows: Positive = 4096  # rows that may wait; beyond it requests are refused with 503
     slo_ms: NotNegative = 0  # deadline of requests that bring none, milliseconds; 0: none
+    preferred_batch_sizes: tuple[Positive, ...] = ()  # a batch is cut to the largest of these that it reaches
+    priority_levels: NotNegative = 0  # 1 is the highest; 0: requests' priorities are ignored
+    default_priority_level: NotNegative = 0  # of requests that bring none, or one that there is not; 0: the lowest
+    padding: dict[str, Padding] = {}  # by input: lengths that may differ within a batch
+    gpu_mem_limit_bytes: NotNegative = 0  # what one session may take of a GPU's memory; 0: no limit of its own
     tolerance: Tolerance = 1e-4  # relative and absolute, between rows run alone and together
 
 

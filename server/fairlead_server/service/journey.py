@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from fairlead_server.catalog.leases import Lease
 from fairlead_server.catalog.versions import WorkerCatalog
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.models.inference import InferRequest, InferResponse
+from fairlead_server.models.inference import InferRequest, InferResponse, Terms
 from fairlead_server.routing import choose
 from fairlead_server.service import metadata
 from fairlead_server.service.handle import Handle
@@ -61,9 +61,9 @@ class Service:
             return False
 
     async def infer(
-        self, model: str, version: str | None, request: InferRequest, headers: Mapping[str, str], deadline: float | None
+        self, model: str, version: str | None, request: InferRequest, headers: Mapping[str, str], terms: Terms
     ) -> InferResponse:
-        """`headers` by lower-case name; `deadline` in seconds of time.monotonic. A caller that is cancelled gives
+        """`headers` by lower-case name; the deadline in seconds of time.monotonic. A caller that is cancelled gives
         its place in the queue and its lease back."""
         try:
             lease = self._catalog.lease(model, version or self._routed(model, request, headers))
@@ -71,11 +71,9 @@ class Service:
             self.refused[error.kind.value] += 1
             raise
         with lease:
-            return await self._through(model, lease, request, deadline)
+            return await self._through(model, lease, request, terms)
 
-    async def _through(
-        self, model: str, lease: Lease[Handle], request: InferRequest, deadline: float | None
-    ) -> InferResponse:
+    async def _through(self, model: str, lease: Lease[Handle], request: InferRequest, terms: Terms) -> InferResponse:
         handle = lease.handle
         checker, batcher = handle.checker, handle.batcher
         try:
@@ -83,7 +81,7 @@ class Service:
         except ServingError as error:
             batcher.counts.failed(error.kind.value)
             raise
-        answer = await batcher.submit(inputs, None, names, deadline)
+        answer = await batcher.submit(inputs, None, names, terms.deadline, terms.priority)
         return InferResponse(model, lease.version, request.id, checker.answer(names, answer.outputs))
 
     def _routed(self, model: str, request: InferRequest, headers: Mapping[str, str]) -> str:

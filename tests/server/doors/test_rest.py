@@ -124,7 +124,7 @@ def test_the_timeout_parameter_becomes_a_deadline() -> None:
     for timeout, status in ((2_000_000, 200), (0, 200), (-1, 400), ("1", 400), (1.5, 400), (10**400, 400)):
         asked = Asked("POST", INFER, json.dumps(json.loads(BODY) | {"parameters": {"timeout": timeout}}).encode())
         assert asked.status == status
-        assert (asked.service.deadline is not None) == (timeout == 2_000_000)
+        assert (asked.service.terms.deadline is not None) == (timeout == 2_000_000)
 
 
 def test_headers_reach_the_service() -> None:

@@ -124,7 +124,7 @@ def test_the_deadline_is_the_earlier_of_call_and_parameter(doors: Any, channel: 
     for timeout_us, expected in ((0, 4), (1_000_000, 1), (9_000_000, 4)):
         data.parameters["timeout"].int64_param = timeout_us
         call(channel, "ModelInfer", data.SerializeToString(), timeout=4)
-        assert doors.service.deadline - doors.loop.time() == pytest.approx(expected, abs=0.5)
+        assert doors.service.terms.deadline - doors.loop.time() == pytest.approx(expected, abs=0.5)
 
 
 def test_headers_reach_the_service(doors: Any, channel: grpc.Channel) -> None:

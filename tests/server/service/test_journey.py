@@ -17,7 +17,7 @@ from fairlead_server.catalog.version import Open
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.catalog import Match, Route
 from fairlead_server.models.entry import WorkerEntry
-from fairlead_server.models.inference import InferRequest, RequestedOutput
+from fairlead_server.models.inference import NO_TERMS, InferRequest, RequestedOutput
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.signature import Signature, TensorSpec
@@ -94,7 +94,7 @@ def test_an_answer_names_the_version_that_gave_it() -> None:
         assert await world.ask() == ("4", {"sum": [3.0, 7.0], "version": [4.0, 4.0]})
         assert await world.ask("3") == ("3", {"sum": [3.0, 7.0], "version": [3.0, 3.0]})
         assert (await world.ask("champion"))[0] == "3"
-        answer = await world.service.infer("adder", None, adding(), {}, None)
+        answer = await world.service.infer("adder", None, adding(), {}, NO_TERMS)
         assert (answer.model, answer.version, answer.id) == ("adder", "4", "an id")
         assert (world.counts("3").requests, world.counts("4").requests, world.catalog.leases) == (2, 2, 0)
 
@@ -137,7 +137,7 @@ def test_what_reaches_no_version_is_counted_by_its_kind() -> None:
         with pytest.raises(ServingError, match="no version or alias '9'"):
             await world.ask("9")
         with pytest.raises(ServingError, match="no model 'other'"):
-            await world.service.infer("other", None, adding(), {}, None)
+            await world.service.infer("other", None, adding(), {}, NO_TERMS)
         assert world.service.refused == {"not_ready": 1, "not_found": 2}
 
     asyncio.run(story())
