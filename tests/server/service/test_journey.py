@@ -17,7 +17,7 @@ from fairlead_server.catalog.version import Open
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.catalog import Match, Route
 from fairlead_server.models.entry import WorkerEntry
-from fairlead_server.models.inference import NO_TERMS, InferRequest, RequestedOutput
+from fairlead_server.models.inference import NO_TERMS, InferRequest, RequestedOutput, Terms
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.signature import Signature, TensorSpec
@@ -73,7 +73,7 @@ class World:
         **headers: str,
     ) -> tuple[str, dict[str, list[float]]]:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = await self.service.infer("adder", version, request or adding(), names, deadline)
+        answer = await self.service.infer("adder", version, request or adding(), names, Terms(deadline))
         return answer.version, {output.name: output.array.tolist() for output in answer.outputs}
 
 
