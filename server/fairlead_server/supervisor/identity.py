@@ -1,6 +1,10 @@
-"""The name of a version that is about to be served: its bytes, its settings, its number and the attempt together.
+"""The name of a version that is about to be served, and the name under which the journal remembers it.
 
-The same version number with other bytes or settings is another uid; the same bytes from elsewhere are not.
+    key    its bytes, its settings and the attempt: what a trial proves, and what deaths condemn (rule 12)
+    uid    the key and model and version: what a worker holds
+
+The same version number with other bytes or settings is another uid; the same bytes from elsewhere are not. Models that
+share bytes and settings share the key: one trial proves them all.
 """
 
 from __future__ import annotations
@@ -11,9 +15,20 @@ import msgspec
 
 from fairlead_server.models.settings import VersionSettings
 
+_KEY = 32  # hex digits
+_NAME = 16
+
 
 def uid_of(model: str, version: str, digest: str, settings: VersionSettings, attempt: int = 0) -> str:
-    """The first 32 hex digits of a sha256 over digest, canonical JSON of the settings, name, and attempt."""
-    name = f"{model}/{version}" + (f"#{attempt}" if attempt else "")
-    text = digest.encode() + msgspec.json.encode(settings, order="deterministic") + name.encode()
-    return hashlib.sha256(text).hexdigest()[:32]
+    """The key, and the first 16 hex digits of a sha256 over the name."""
+    text = f"{digest}#{attempt}".encode() + msgspec.json.encode(settings, order="deterministic")
+    return _hex(text, _KEY) + _hex(msgspec.json.encode((model, version)), _NAME)
+
+
+def key_of(uid: str) -> str:
+    """What the journal knows a version by."""
+    return uid[:_KEY]
+
+
+def _hex(text: bytes, digits: int) -> str:
+    return hashlib.sha256(text).hexdigest()[:digits]

@@ -3,7 +3,7 @@
 One JSON line a record, fsynced before it is acted upon, beside the model cache; so it outlives supervisor and
 container. A kill at any moment leaves whole lines and at most one torn one at the end, which is cut off.
 Condemned is what killed its trial twice or its worker three times (rule 12); a version with other settings or
-bytes is another uid, and so tried anew.
+bytes has another key (`identity.key_of`), and is tried anew.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ MOST_PROOFS = 10_000  # the newest are kept
 
 
 class Proof(msgspec.Struct, frozen=True, tag="proof"):
-    """`uid` passed its trial, with this result, in this version of the runtime."""
+    """`key` passed its trial, with this result, in this version of the runtime."""
 
-    uid: str
+    key: str
     digest: str
     runtime: str
     signature: Signature
@@ -35,15 +35,15 @@ class Proof(msgspec.Struct, frozen=True, tag="proof"):
 
 
 class Death(msgspec.Struct, frozen=True, tag="death"):
-    """A process died by a signal while it tried (`where` is "trial") or ran ("worker") `uid`."""
+    """A process died by a signal while it tried (`where` is "trial") or ran ("worker") `key`."""
 
-    uid: str
+    key: str
     where: str
     cause: str
 
 
 class Condemned(msgspec.Struct, frozen=True, tag="condemned"):
-    uid: str
+    key: str
     reason: str
 
 
@@ -71,29 +71,29 @@ class Journal:
             journal._compact()
         return journal
 
-    def proof(self, uid: str) -> Proof | None:
-        found = self._proofs.get(uid)
+    def proof(self, key: str) -> Proof | None:
+        found = self._proofs.get(key)
         return found if found is not None and found.runtime == self._runtime else None
 
     def knows(self, digest: str) -> bool:
         """Whether some version of these bytes was proven: then another trial is not likely."""
         return digest in self._digests
 
-    def condemned(self, uid: str) -> str:
+    def condemned(self, key: str) -> str:
         """Why, or ""."""
-        return self._condemned.get(uid, "")
+        return self._condemned.get(key, "")
 
-    def prove(self, uid: str, digest: str, signature: Signature, profile: Profile) -> None:
-        self.write([Proof(uid, digest, self._runtime, signature, profile)])
+    def prove(self, key: str, digest: str, signature: Signature, profile: Profile) -> None:
+        self.write([Proof(key, digest, self._runtime, signature, profile)])
 
-    def died(self, uid: str, where: str, cause: str) -> str:
-        """Count a death. Why `uid` is condemned now, or ""."""
-        records: list[Record] = [Death(uid, where, cause)]
-        deaths = len(self._deaths.get((uid, where), ())) + 1
-        if deaths >= (TRIAL_DEATHS if where == "trial" else WORKER_DEATHS) and not self.condemned(uid):
-            records.append(Condemned(uid, f"its {where} died {deaths} times of it, last: {cause}"))
+    def died(self, key: str, where: str, cause: str) -> str:
+        """Count a death. Why `key` is condemned now, or ""."""
+        records: list[Record] = [Death(key, where, cause)]
+        deaths = len(self._deaths.get((key, where), ())) + 1
+        if deaths >= (TRIAL_DEATHS if where == "trial" else WORKER_DEATHS) and not self.condemned(key):
+            records.append(Condemned(key, f"its {where} died {deaths} times of it, last: {cause}"))
         self.write(records)
-        return self.condemned(uid)
+        return self.condemned(key)
 
     def write(self, records: list[Record]) -> None:
         data = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
@@ -111,14 +111,14 @@ class Journal:
 
     def _take(self, record: Record) -> None:
         if isinstance(record, Proof):
-            self._proofs.pop(record.uid, None)
-            self._proofs[record.uid] = record
+            self._proofs.pop(record.key, None)
+            self._proofs[record.key] = record
             if record.runtime == self._runtime:
                 self._digests.add(record.digest)
         elif isinstance(record, Death):
-            self._deaths.setdefault((record.uid, record.where), []).append(record)
+            self._deaths.setdefault((record.key, record.where), []).append(record)
         else:
-            self._condemned.setdefault(record.uid, record.reason)
+            self._condemned.setdefault(record.key, record.reason)
 
     def _read(self) -> int:
         try:
@@ -140,7 +140,7 @@ class Journal:
         self._proofs = dict(list(self._proofs.items())[-MOST_PROOFS:])
         records: list[Record] = [*self._proofs.values()]
         records += [death for deaths in self._deaths.values() for death in deaths[-WORKER_DEATHS:]]
-        records += [Condemned(uid, reason) for uid, reason in self._condemned.items()]
+        records += [Condemned(key, reason) for key, reason in self._condemned.items()]
         write_durably(self._path, b"".join(msgspec.json.encode(record) + b"\n" for record in records))
 
 

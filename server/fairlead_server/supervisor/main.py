@@ -268,7 +268,7 @@ class Supervisor:
             wanted=self._obedience.wanted,
             workers=list(self._workers.living.values()),
             life_of=self._versions.life,
-            proof_of=self._journal.proof,
+            proof_of=self._versions.proof,
             totals=self._workers.ledger.totals(),
             conditions=self._conditions(),
             draining=self.draining,

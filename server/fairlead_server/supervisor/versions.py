@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -21,8 +21,8 @@ from fairlead_server.models.catalog import VersionEntry
 from fairlead_server.models.settings import resolve
 from fairlead_server.models.states import State
 from fairlead_server.supervisor.fetching import AT_ONCE, Fetcher
-from fairlead_server.supervisor.identity import uid_of
-from fairlead_server.supervisor.journal import Journal
+from fairlead_server.supervisor.identity import key_of, uid_of
+from fairlead_server.supervisor.journal import Journal, Proof
 from fairlead_server.supervisor.memory import Need
 from fairlead_server.supervisor.steps import Again, Around, Fail, Fetch, HandOver, Life, Step, Try, next_step
 from fairlead_server.supervisor.times import Times, back_off
@@ -121,7 +121,7 @@ class Versions:
         """What the workers are to hold, by uid, the most urgent first."""
         loads = {}
         for (want, _), held in self._held.items():
-            proof = self._journal.proof(held.life.uid) if held.life.state is State.LOADING else None
+            proof = self.proof(held.life.uid) if held.life.state is State.LOADING else None
             if proof is not None:
                 life = held.life
                 loads[life.uid] = Load(
@@ -134,7 +134,7 @@ class Versions:
         if self.idle:
             self._trials.drop_spare_soon()
         lives = [held.life for held in self._held.values() if held.life.state is State.LOADING]
-        proofs = {life.uid: self._journal.proof(life.uid) for life in lives}
+        proofs = {life.uid: self.proof(life.uid) for life in lives}
         return {uid: proof.profile.bytes for uid, proof in proofs.items() if proof is not None}
 
     def digests(self) -> list[str]:
@@ -148,6 +148,9 @@ class Versions:
     def idle(self) -> bool:
         """Nothing is on its way to the workers."""
         return all(held.life.state in (State.LOADING, State.FAILED) for held in self._held.values())
+
+    def proof(self, uid: str) -> Proof | None:
+        return self._journal.proof(key_of(uid))
 
     # what to do
 
@@ -166,7 +169,7 @@ class Versions:
                     self._do(step, want, held)
                     fetching += isinstance(step, Fetch)
                     trying = trying or isinstance(step, Try)
-                    if isinstance(step, HandOver) and (proof := self._journal.proof(held.life.uid)) is not None:
+                    if isinstance(step, HandOver) and (proof := self.proof(held.life.uid)) is not None:
                         sizes[held.life.uid] = proof.profile.bytes
                         total = others + proof.profile.bytes
 
@@ -176,15 +179,15 @@ class Versions:
             return life.state is State.FAILED
         if not life.path:
             return may_fetch
-        return may_try or self._journal.proof(life.uid) is not None or bool(self._journal.condemned(life.uid))
+        return may_try or self.proof(life.uid) is not None or bool(self._journal.condemned(key_of(life.uid)))
 
     def _around(self, life: Life, others: int, may_fetch: bool, may_try: bool) -> Around:
-        proof = self._journal.proof(life.uid) if life.uid else None
+        proof = self.proof(life.uid)
         refusal, never = "", False
         if life.path and life.state is State.WANTED:
             need = Need(proof.profile.bytes, True) if proof is not None else Need(life.bytes, False)
             refusal, never = self._may_load(need, others)
-        condemned = self._journal.condemned(life.uid)
+        condemned = self._journal.condemned(key_of(life.uid))
         return Around(time.time(), may_fetch, may_try, proof is not None, condemned, refusal, never)
 
     def _do(self, step: Step, want: Want, held: _Held) -> None:
@@ -243,26 +246,30 @@ class Versions:
     async def _judge(self, life: Life, verdict: Verdict) -> Step:
         async with self._writing:
             if isinstance(verdict, Passed):
-                await asyncio.to_thread(self._journal.prove, life.uid, life.digest, verdict.signature, verdict.profile)
+                proof = (key_of(life.uid), life.digest, verdict.signature, verdict.profile)
+                await asyncio.to_thread(self._journal.prove, *proof)
                 return HandOver()
             if isinstance(verdict, Died):
-                condemned = await asyncio.to_thread(self._journal.died, life.uid, "trial", verdict.cause)
+                condemned = await asyncio.to_thread(self._journal.died, key_of(life.uid), "trial", verdict.cause)
                 return Fail(condemned or verdict.cause, bool(condemned))
         assert isinstance(verdict, Refused)
         return Fail(verdict.reason, verdict.final or life.attempts + 1 >= TRIALS_WITHOUT_VERDICT)
 
-    async def died_in_worker(self, uids: Iterable[str], cause: str) -> list[str]:
-        """A worker died by a signal while these were running. Those that are condemned by it."""
-        condemned = []
+    async def died_in_worker(self, uids: Collection[str], cause: str) -> list[str]:
+        """A worker died by a signal while these were running. All that is condemned by it."""
+        for uid in uids:
+            log.warning("version_died", uid=uid, model=self.model_of(uid), cause=cause)
+        condemned = set()
         async with self._writing:
-            for uid in uids:
-                log.warning("version_died", uid=uid, model=self.model_of(uid), cause=cause)
-                if await asyncio.to_thread(self._journal.died, uid, "worker", cause):
-                    condemned.append(uid)
+            for key in sorted({key_of(uid) for uid in uids}):
+                if await asyncio.to_thread(self._journal.died, key, "worker", cause):
+                    condemned.add(key)
+        lost = []
         for (want, _), held in self._held.items():
-            if held.life.uid in condemned and held.life.state is State.LOADING:
-                self._fail(want, held, Fail(self._journal.condemned(held.life.uid), final=True))
-        return condemned
+            if key_of(held.life.uid) in condemned and held.life.state is State.LOADING:
+                lost.append(held.life.uid)
+                self._fail(want, held, Fail(self._journal.condemned(key_of(held.life.uid)), final=True))
+        return lost
 
     def _fail(self, want: Want, held: _Held, failure: Fail) -> None:
         attempts = held.life.attempts + 1

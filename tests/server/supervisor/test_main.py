@@ -206,6 +206,20 @@ def test_what_kills_its_trial_twice_is_condemned(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+def test_models_of_the_same_bytes_share_one_trial(tmp_path: Path) -> None:
+    """What was proven of one is proven for all: they differ by name alone."""
+
+    async def play() -> None:
+        async with replica(tmp_path) as supervisor:
+            models = {name: {"1": "same"} for name in ("a", "b", "c")}
+            await supervisor.put_catalog(document(1, models), False)
+            for name in models:
+                await state(supervisor, name, "1", "ready")
+            assert trials(tmp_path) == 1
+
+    asyncio.run(play())
+
+
 def test_a_trial_that_does_not_end_is_ended(tmp_path: Path) -> None:
     """It counts as a failure and is tried again, but nothing is condemned."""
 
