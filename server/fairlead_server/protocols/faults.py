@@ -45,13 +45,15 @@ def check_shape(name: str, shape: Sequence[int]) -> tuple[tuple[int, ...], int]:
     """The shape, and how many elements it asks for."""
     if len(shape) > MAX_RANK:
         invalid(f"input {quote(name)} has {len(shape)} dimensions: at most {MAX_RANK} are allowed")
-    if any(not 0 <= size < 2**63 for size in shape):
+    if shape and (min(shape) < 0 or max(shape) >= 2**63):
         invalid(f"input {quote(name)} has a dimension that is negative or too large in its shape {list(shape)[:8]}")
     return tuple(shape), math.prod(shape)
 
 
 def check_features(what: str, parameters: Mapping[str, Any]) -> None:
     """Refuses extensions that would change the answer if they were passed over in silence."""
+    if not parameters or _FEATURES.keys().isdisjoint(parameters):
+        return
     for name, advice in _FEATURES.items():
         if parameters.get(name):
             raise ServingError(Kind.UNSUPPORTED, f"{what}: {advice}")
@@ -63,6 +65,8 @@ class Ration:
     Each takes up to a microsecond of the loop that all other requests wait for too (measured: 64 MiB of `[0],` took
     17 s, and after 10 a worker counts as stuck), so they are counted before. Raw numbers cost nothing.
     """
+
+    __slots__ = ("_left",)
 
     def __init__(self) -> None:
         self._left = MAX_VALUES

@@ -22,6 +22,7 @@ Buffer = bytes | memoryview
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _LENGTH = struct.Struct("<I")
+_COPIED_BYTES = 16 * 1024  # so many are copied in less time than a view of them takes to make
 assert sys.byteorder == "little", "raw tensors are little endian, and so must the machine be"
 
 
@@ -36,22 +37,24 @@ def decode_raw(name: str, datatype: str, shape: tuple[int, ...], expected: int, 
             f"input {quote(name)} has {len(data)} bytes of data; its shape {list(shape)} and datatype {datatype} "
             f"ask for {expected * size}"
         )
-    array: Array = np.frombuffer(data, dtype=NUMPY[datatype])
+    if not expected:
+        return Tensor(name, datatype, fold(name, shape, np.empty(0, NUMPY[datatype])))
+    array: Array = np.ndarray(shape, NUMPY[datatype], data)
     if not array.flags.aligned:
         array = array.copy()
-    if datatype == "BOOL" and array.size and array.view(np.uint8).max() > 1:
+    if datatype == "BOOL" and array.view(np.uint8).max() > 1:
         invalid(f"input {quote(name)} is BOOL and has bytes other than 0 and 1")
-    return Tensor(name, datatype, fold(name, shape, array))
+    return Tensor(name, datatype, array)
 
 
 def encode_raw(tensor: Tensor) -> Buffer:
-    """The tensor's bytes: a view of its memory where that is contiguous (so nobody may write it again)."""
+    """The tensor's bytes: a copy where that is cheaper, else a view of its memory where that is contiguous (so nobody
+    may write it again)."""
     if tensor.datatype == "BYTES":
         return _join_strings(tensor.array)
-    array = np.ascontiguousarray(tensor.array)
-    if array.size == 0:
-        return b""
-    return array.reshape(-1).view(np.uint8).data
+    if tensor.array.nbytes <= _COPIED_BYTES:
+        return tensor.array.tobytes()
+    return np.ascontiguousarray(tensor.array).reshape(-1).view(np.uint8).data
 
 
 def fold(name: str, shape: tuple[int, ...], flat: Array) -> Array:

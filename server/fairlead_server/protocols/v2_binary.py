@@ -11,7 +11,7 @@ This module must not know HTTP: a header's value arrives as an argument.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -28,7 +28,7 @@ from fairlead_server.protocols.faults import (
     quote,
 )
 from fairlead_server.protocols.raw import Buffer, decode_raw, encode_raw
-from fairlead_server.protocols.v2_json import InputDocument, decode_input, encode_output, parse
+from fairlead_server.protocols.v2_json import InputDocument, OutputDocument, decode_input, encode_output, named, parse
 from fairlead_server.tensors.array import Tensor
 
 _ENCODER = msgspec.json.Encoder()
@@ -36,59 +36,74 @@ _ENCODER = msgspec.json.Encoder()
 
 def decode_request(body: bytes, header_length: str | None = None) -> InferRequest:
     """`header_length` is the text of Inference-Header-Content-Length. Tensors may be views of `body`."""
-    length = _header_length(header_length, len(body))
+    length = len(body) if header_length is None else _header_length(header_length, len(body))
     ration = Ration()
     ration.take(body.count(b",", 0, length))
-    document = parse(memoryview(body)[:length])
+    document = parse(body if length == len(body) else memoryview(body)[:length])
     check_tensors("inputs", len(document.inputs))
-    check_tensors("outputs", len(document.outputs or ()))
-    tail = _Tail(memoryview(body)[length:], ration)
+    tail = _Tail(body, length, ration)
     inputs = [_input(item, tail) for item in document.inputs]
     tail.finish()
-    outputs = [RequestedOutput(item.name, item.parameters or {}) for item in document.outputs or ()]
-    for output in outputs:
-        check_features(f"output {quote(output.name)}", output.parameters)
+    outputs = _requested(document.outputs) if document.outputs else []
     parameters = document.parameters or {}
     check_features("the request", parameters)
     return InferRequest(inputs, outputs, document.id or "", parameters)
 
 
+def _requested(documents: list[OutputDocument]) -> list[RequestedOutput]:
+    check_tensors("outputs", len(documents))
+    outputs = [RequestedOutput(item.name, item.parameters or {}) for item in documents]
+    for output in outputs:
+        check_features(f"output {quote(output.name)}", output.parameters)
+    return outputs
+
+
 def encode_response(response: InferResponse, request: InferRequest) -> tuple[list[Buffer], int | None]:
     """The parts of the body, and the length of the JSON when binary parts follow it."""
-    wishes = {output.name: output.parameters for output in request.outputs}
-    usual = request.parameters.get("binary_data_output") is True
+    binary = _in_binary(response, request)
+    slow = sum([t.array.size for t in response.outputs if t.name not in binary or t.datatype == "BYTES"])
+    check_answer(slow, "send fewer rows, or ask for numbers as binary data (binary_data_output)")
     outputs: list[dict[str, Any]] = []
     parts: list[Buffer] = []
-    raw = {tensor.name for tensor in response.outputs if wishes.get(tensor.name, {}).get("binary_data", usual) is True}
-    slow = sum(tensor.array.size for tensor in response.outputs if tensor.name not in raw or tensor.datatype == "BYTES")
-    check_answer(slow, "send fewer rows, or ask for numbers as binary data (binary_data_output)")
     for tensor in response.outputs:
-        if tensor.name in raw:
+        described: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.array.shape}
+        if tensor.name in binary:
             data = encode_raw(tensor)
             parts.append(data)
-            outputs.append(_describe(tensor) | {"parameters": {"binary_data_size": len(data)}})
+            described["parameters"] = {"binary_data_size": len(data)}
         else:
-            outputs.append(_describe(tensor) | {"data": encode_output(tensor)})
-    head = _ENCODER.encode(_head(response) | {"outputs": outputs})
-    return [head, *parts], len(head) if raw else None
+            described["data"] = encode_output(tensor)
+        outputs.append(described)
+    head = _head(response, outputs)
+    return [head, *parts], len(head) if binary else None
 
 
-def _head(response: InferResponse) -> dict[str, Any]:
+def _in_binary(response: InferResponse, request: InferRequest) -> Collection[str]:
+    """The outputs that are wanted in binary."""
+    usual = request.parameters.get("binary_data_output") is True
+    if not request.outputs:
+        return [tensor.name for tensor in response.outputs] if usual else ()
+    wishes = {output.name: output.parameters for output in request.outputs}
+    return {tensor.name for tensor in response.outputs if wishes.get(tensor.name, {}).get("binary_data", usual) is True}
+
+
+def _head(response: InferResponse, outputs: list[dict[str, Any]]) -> bytes:
     head: dict[str, Any] = {"model_name": response.model, "model_version": response.version}
     if response.id:
         head["id"] = response.id
     if response.parameters:
         head["parameters"] = dict(response.parameters)
-    return head
+    head["outputs"] = outputs
+    text = _ENCODER.encode(head)
+    if b"null" not in text:  # what the writer makes of NaN and the infinities; most answers are spared the search
+        return text
+    for output in outputs:
+        if "data" in output:
+            output["data"] = named(output["data"])
+    return _ENCODER.encode(head)
 
 
-def _describe(tensor: Tensor) -> dict[str, Any]:
-    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
-
-
-def _header_length(text: str | None, total: int) -> int:
-    if text is None:
-        return total
+def _header_length(text: str, total: int) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > total:
         invalid(
             f"Inference-Header-Content-Length is {quote(text)}: "
@@ -100,13 +115,15 @@ def _header_length(text: str | None, total: int) -> int:
 def _input(document: InputDocument, tail: _Tail) -> Tensor:
     parameters: Mapping[str, Any] = document.parameters or {}
     name = document.name
+    if not parameters:
+        return decode_input(document)
     check_features(f"input {quote(name)}", parameters)
     size = parameters.get("binary_data_size")
     if size is None:
         return decode_input(document)
     if type(size) is not int or size < 0:
         invalid(f"binary_data_size of input {quote(name)} must be a number of bytes")
-    if document.has_data:
+    if document.raw is not None:
         invalid(f"input {quote(name)} has both data and binary_data_size: send one of them")
     datatype = check_datatype(name, document.datatype)
     shape, expected = check_shape(name, document.shape)
@@ -116,22 +133,24 @@ def _input(document: InputDocument, tail: _Tail) -> Tensor:
 class _Tail:
     """The bytes after the JSON, handed out in the order of the inputs."""
 
-    def __init__(self, data: memoryview, ration: Ration) -> None:
+    __slots__ = ("_at", "_body", "ration")
+
+    def __init__(self, body: bytes, at: int, ration: Ration) -> None:
         self.ration = ration
-        self._data = data
-        self._at = 0
+        self._body = body
+        self._at = at
 
     def take(self, name: str, size: int) -> memoryview:
-        left = len(self._data) - self._at
+        start, left = self._at, len(self._body) - self._at
         if size > left:
             invalid(
                 f"input {quote(name)} says {size} bytes of binary data; {left} are left after the JSON "
                 "(Inference-Header-Content-Length tells where it ends)"
             )
-        self._at += size
-        return self._data[self._at - size : self._at]
+        self._at = start + size
+        return memoryview(self._body)[start : self._at]
 
     def finish(self) -> None:
-        left = len(self._data) - self._at
+        left = len(self._body) - self._at
         if left:
             invalid(f"{left} bytes follow the last binary input: binary_data_size of the inputs must cover them all")

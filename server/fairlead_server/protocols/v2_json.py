@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+import struct
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
@@ -22,7 +24,9 @@ from fairlead_server.protocols.raw import Array, Buffer, fold, strings_array
 from fairlead_server.tensors.array import NUMPY, Tensor
 
 SPECIALS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_OPENING, _SPACES = ord("["), b" \t\r\n"
+_OPENING, _SPACES, _NULL = ord("["), b" \t\r\n", ord("n")
+_FEW = 64  # values that are put into an array by struct: numpy's calls cost more than so few values do
+_NARROW = {"FP32": "f", "FP16": "e"}
 
 
 class InputDocument(msgspec.Struct):
@@ -33,9 +37,10 @@ class InputDocument(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw()
 
     @property
-    def has_data(self) -> bool:
+    def raw(self) -> memoryview | None:
+        """The text of its data, which is known to be JSON; None where there is none, or null."""
         raw = memoryview(self.data)
-        return len(raw) > 0 and bytes(raw[:4]) != b"null"
+        return raw if len(raw) and raw[0] != _NULL else None
 
 
 class OutputDocument(msgspec.Struct):
@@ -69,11 +74,14 @@ def decode_input(document: InputDocument) -> Tensor:
     """The tensor of an input whose data is in the JSON, flat or nested as its shape says."""
     name, datatype = document.name, check_datatype(document.name, document.datatype)
     shape, expected = check_shape(name, document.shape)
-    if not document.has_data:
+    raw = document.raw
+    if raw is None:
         invalid(f"input {quote(name)} has no data")
-    raw = memoryview(document.data)
     depth = _depth(name, raw, shape)
-    array = _array(name, datatype, _values(name, datatype, depth, raw))
+    values = _values(name, datatype, depth, raw)
+    if depth == 1 and len(values) == expected <= _FEW and expected and datatype in _NARROW:
+        return Tensor(name, datatype, _narrowed(name, datatype, shape, values))
+    array = _array(name, datatype, values)
     if depth == 1:
         if array.size != expected:
             wrong_count(name, shape, expected, array.size)
@@ -83,22 +91,28 @@ def decode_input(document: InputDocument) -> Tensor:
 
 
 def encode_output(tensor: Tensor) -> list[Any]:
-    """The flat elements, as JSON can hold them."""
-    flat = tensor.array.reshape(-1)
+    """The flat elements. Of floats they may hold NaN and infinities, which JSON writers make `null` of: see `named`."""
+    elements: list[Any] = tensor.array.ravel().tolist()
     if tensor.datatype == "BYTES":
-        return [element.decode("utf-8") if isinstance(element, bytes) else str(element) for element in flat.tolist()]
-    elements: list[Any] = flat.tolist()
-    if flat.dtype.kind == "f" and not np.isfinite(flat).all():
-        return [element if math.isfinite(element) else _special(element) for element in elements]
+        return [element.decode("utf-8") if isinstance(element, bytes) else str(element) for element in elements]
     return elements
 
 
-def _special(number: float) -> str:
+def named(elements: list[Any]) -> list[Any]:
+    """The elements with the names of NaN and the infinities in place of them."""
+    return [_name(element) if isinstance(element, float) else element for element in elements]
+
+
+def _name(number: float) -> float | str:
+    if math.isfinite(number):
+        return number
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
 def _depth(name: str, raw: memoryview, shape: tuple[int, ...]) -> int:
     """How deep the data is nested: 1 (flat), or as deep as the shape (up to its first 0)."""
+    if len(raw) > 1 and raw[0] == _OPENING != raw[1] and raw[1] not in _SPACES:
+        return 1
     nested = shape.index(0) + 1 if 0 in shape else len(shape)
     depth = 0
     for byte in raw:
@@ -123,16 +137,13 @@ def _decoder(element: Any, depth: int) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(wanted)
 
 
-def _element(datatype: str) -> Any:
-    if datatype == "BYTES":
-        return str
-    if datatype == "BOOL":
-        return bool
-    return float if datatype.startswith("FP") else int
+_ELEMENT: dict[str, Any] = {
+    name: {"O": str, "b": bool, "f": float}.get(dtype.kind, int) for name, dtype in NUMPY.items()
+}
 
 
 def _values(name: str, datatype: str, depth: int, raw: memoryview) -> list[Any]:
-    element = _element(datatype)
+    element = _ELEMENT[datatype]
     try:
         return _decoder(element, depth).decode(raw)  # type: ignore[no-any-return]
     except msgspec.ValidationError as error:
@@ -169,9 +180,28 @@ def _array(name: str, datatype: str, values: list[Any]) -> Array:
             return narrow(name, datatype, np.array(values, dtype=np.float64))
         return np.array(values, dtype=NUMPY[datatype])
     except OverflowError:
-        return invalid(f"the data of input {quote(name)} has a number beyond the range of {datatype}")
+        _beyond(name, datatype)
     except ValueError:  # rows of different lengths
         return invalid(f"the data of input {quote(name)} is nested unevenly")
+
+
+@functools.lru_cache(maxsize=2 * _FEW)
+def _packer(code: str, count: int) -> Callable[..., bytes]:
+    """Little endian, and with struct's own check: a finite number that would become infinite is an OverflowError."""
+    return struct.Struct(f"<{count}{code}").pack
+
+
+def _narrowed(name: str, datatype: str, shape: tuple[int, ...], values: list[float]) -> Array:
+    """As `narrow` does it, for few values."""
+    try:
+        data = _packer(_NARROW[datatype], len(values))(*values)
+    except OverflowError:
+        _beyond(name, datatype)
+    return np.ndarray(shape, NUMPY[datatype], data)
+
+
+def _beyond(name: str, datatype: str) -> NoReturn:
+    invalid(f"the data of input {quote(name)} has a number beyond the range of {datatype}")
 
 
 def narrow(name: str, datatype: str, wide: Array) -> Array:
@@ -179,5 +209,5 @@ def narrow(name: str, datatype: str, wide: Array) -> Array:
     with np.errstate(over="ignore", under="ignore"):
         array: Array = wide.astype(NUMPY[datatype])
     if np.isinf(array).sum() != np.isinf(wide).sum():
-        invalid(f"the data of input {quote(name)} has a number beyond the range of {datatype}")
+        _beyond(name, datatype)
     return array

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.protocols.v2_json import decode_input, encode_output, parse
+from fairlead_server.protocols.v2_json import decode_input, encode_output, named, parse
 from fairlead_server.tensors.array import NUMPY, Tensor
 
 
@@ -189,7 +189,7 @@ def test_a_datatype_that_is_not_known_is_told(datatype: str, kind: Kind) -> None
 
 
 def back_and_forth(datatype: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    text = json.dumps(encode_output(Tensor("x", datatype, array)), allow_nan=False)
+    text = json.dumps(named(encode_output(Tensor("x", datatype, array))), allow_nan=False)
     return decode(datatype, list(array.shape), text)
 
 
