@@ -17,7 +17,18 @@ from fairlead_server.models.catalog import Match, Route, Sticky
 Lookup = Callable[[str], str | None]
 
 
-def choose(route: Route, draw: float, header: Lookup, parameter: Lookup, salt: str = "") -> str | None:
+def _nothing(_name: str) -> None:
+    return None
+
+
+def looks_at_requests(route: Route) -> bool:
+    """Whether what a request says has a part in the choice; else the draw alone decides."""
+    return bool(route.matches) or route.sticky is not None
+
+
+def choose(
+    route: Route, draw: float, header: Lookup = _nothing, parameter: Lookup = _nothing, salt: str = ""
+) -> str | None:
     """The version for one request, or None when the route sends it nowhere (no match, and no weight above 0).
 
     `draw` is uniform in [0, 1). `salt` (the model's name) keeps one caller from being among the first

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.models.inference import NO_TERMS, InferRequest, InferResponse, Terms
+from fairlead_server.models.inference import NO_TERMS, InferRequest, InferResponse, Tell, Terms
 from fairlead_server.models.signature import Signature, TensorSpec
 from fairlead_server.runtimes import RunFailure
 
@@ -60,6 +60,25 @@ class FakeService:
 
     def model_ready(self, model: str, version: str | None) -> bool:
         return self.is_ready and bool(self._version(model, version))
+
+    def submit(
+        self,
+        model: str,
+        version: str | None,
+        request: InferRequest,
+        headers: Mapping[str, str],
+        terms: Terms,
+        tell: Tell,
+    ) -> asyncio.Task[InferResponse]:
+        self._version(model, version)
+        task = asyncio.get_running_loop().create_task(self.infer(model, version, request, headers, terms))
+
+        def done(_task: object) -> None:
+            if not task.cancelled():
+                tell(task.exception() or task.result())
+
+        task.add_done_callback(done)
+        return task
 
     async def infer(
         self,

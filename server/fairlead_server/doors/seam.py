@@ -10,9 +10,17 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.models.inference import InferRequest, InferResponse, Terms
+from fairlead_server.models.inference import InferRequest, InferResponse, Tell, Terms
 
 _LARGEST = 2**64 - 1  # what gRPC can say; JSON can say more than a float holds
+
+
+class UnderWay(Protocol):
+    """An inference that was begun."""
+
+    def cancel(self) -> object:
+        """Nobody waits for it any more: `tell` will not be called."""
+        ...
 
 
 class InferenceService(Protocol):
@@ -30,6 +38,18 @@ class InferenceService(Protocol):
 
     def model_ready(self, model: str, version: str | None) -> bool: ...
 
+    def submit(
+        self,
+        model: str,
+        version: str | None,
+        request: InferRequest,
+        headers: Mapping[str, str],
+        terms: Terms,
+        tell: Tell,
+    ) -> UnderWay:
+        """Begin one inference; `tell` is called once with its outcome, later, unless it is cancelled before."""
+        ...
+
     async def infer(
         self,
         model: str,
@@ -38,7 +58,7 @@ class InferenceService(Protocol):
         headers: Mapping[str, str],
         terms: Terms,
     ) -> InferResponse:
-        """`headers` have lower-case names."""
+        """`submit`, awaited. `headers` have lower-case names."""
         ...
 
 

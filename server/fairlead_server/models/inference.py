@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from fairlead_server.tensors.array import Tensor
@@ -43,3 +43,7 @@ class InferResponse:
     id: str
     outputs: list[Tensor]
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+Outcome = InferResponse | BaseException
+Tell = Callable[[Outcome], None]  # how whoever asked hears of it, once

@@ -9,16 +9,18 @@ It knows neither status codes nor bytes, nor how a version came to be ready. All
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+from fairlead_server.batching.request import BatchAnswer
 from fairlead_server.catalog.leases import Lease
 from fairlead_server.catalog.versions import WorkerCatalog
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.models.inference import InferRequest, InferResponse, Terms
-from fairlead_server.routing import choose
+from fairlead_server.models.inference import InferRequest, InferResponse, Outcome, Tell, Terms
+from fairlead_server.routing import choose, looks_at_requests
 from fairlead_server.service import metadata
 from fairlead_server.service.handle import Handle
 
@@ -60,32 +62,52 @@ class Service:
                 raise
             return False
 
-    async def infer(
-        self, model: str, version: str | None, request: InferRequest, headers: Mapping[str, str], terms: Terms
-    ) -> InferResponse:
-        """`headers` by lower-case name; the deadline in seconds of time.monotonic. A caller that is cancelled gives
-        its place in the queue and its lease back."""
+    def submit(
+        self,
+        model: str,
+        version: str | None,
+        request: InferRequest,
+        headers: Mapping[str, str],
+        terms: Terms,
+        tell: Tell,
+    ) -> UnderWay:
+        """Begin one inference. `tell` is called once with its outcome, later, on the loop's thread, unless it is
+        cancelled before. Raises ServingError for what is refused at once.
+
+        `headers` by lower-case name; the deadline in seconds of time.monotonic."""
         try:
             lease = self._catalog.lease(model, version or self._routed(model, request, headers))
         except ServingError as error:
             self.refused[error.kind.value] += 1
             raise
-        with lease:
-            return await self._through(model, lease, request, terms)
-
-    async def _through(self, model: str, lease: Lease[Handle], request: InferRequest, terms: Terms) -> InferResponse:
-        handle = lease.handle
-        checker, batcher = handle.checker, handle.batcher
         try:
-            inputs, names = checker.inputs(request), checker.outputs(request.outputs)
-        except ServingError as error:
-            batcher.counts.failed(error.kind.value)
+            return UnderWay(model, lease, request, terms, tell)
+        except BaseException:
+            lease.release()
             raise
-        answer = await batcher.submit(inputs, None, names, terms.deadline, terms.priority)
-        return InferResponse(model, lease.version, request.id, checker.answer(names, answer.outputs))
+
+    async def infer(
+        self, model: str, version: str | None, request: InferRequest, headers: Mapping[str, str], terms: Terms
+    ) -> InferResponse:
+        """`submit`, awaited. A caller that is cancelled gives its place in the queue and its lease back."""
+        answer: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
+
+        def tell(outcome: Outcome) -> None:
+            if isinstance(outcome, InferResponse):
+                answer.set_result(outcome)
+            else:
+                answer.set_exception(outcome)
+
+        under_way = self.submit(model, version, request, headers, terms, tell)
+        try:
+            return await answer
+        finally:
+            under_way.cancel()
 
     def _routed(self, model: str, request: InferRequest, headers: Mapping[str, str]) -> str:
         route = self._catalog.route(model)
+        if not looks_at_requests(route):
+            return choose(route, self._draw()) or _nowhere(model)
 
         def header(name: str) -> str | None:
             return headers.get(name.lower())
@@ -99,6 +121,45 @@ class Service:
         weights = self._catalog.route(model).weights
         version = max(weights, key=lambda name: weights[name], default=None)
         return version if version is not None and weights[version] > 0 else _nowhere(model)
+
+
+class UnderWay:
+    """One inference in the queue or in a run: under a lease until it is told or cancelled."""
+
+    __slots__ = ("_answer", "_lease", "_model", "_names", "_request", "_tell")
+
+    def __init__(self, model: str, lease: Lease[Handle], request: InferRequest, terms: Terms, tell: Tell) -> None:
+        checker, batcher = lease.handle.checker, lease.handle.batcher
+        try:
+            inputs, self._names = checker.inputs(request), checker.outputs(request.outputs)
+        except ServingError as error:
+            batcher.counts.failed(error.kind.value)
+            raise
+        self._model, self._lease, self._request, self._tell = model, lease, request, tell
+        self._answer = batcher.submit(inputs, None, self._names, terms.deadline, terms.priority)
+        self._answer.add_done_callback(self._answered)
+
+    def cancel(self) -> None:
+        """Give the place in the queue and the lease back, and tell nobody. Nothing happens once it is told."""
+        self._tell = _nobody
+        self._answer.cancel()
+        self._lease.release()
+
+    def _answered(self, answer: asyncio.Future[BatchAnswer]) -> None:
+        if answer.cancelled():
+            return
+        lease = self._lease
+        lease.release()
+        fault = answer.exception()
+        if fault is None:
+            outputs = lease.handle.checker.answer(self._names, answer.result().outputs)
+            self._tell(InferResponse(self._model, lease.version, self._request.id, outputs))
+        else:
+            self._tell(fault)
+
+
+def _nobody(_outcome: Outcome) -> None:
+    return None
 
 
 def _nowhere(model: str) -> NoReturn:
