@@ -2,7 +2,7 @@
 
     directory --open_session--> Session --run--> arrays
         |                          |
-        LoadFailure                RunFailure
+        LoadFailure                RunFailure, DeviceFailure
 
 `onnx` is the one runtime so far, and the only file that imports onnxruntime. Nothing here knows of
 queues, requests or workers; a runtime is given a verified directory and arrays of the right type.
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fairlead_server.errors import ServingError
+from fairlead_server.errors import Kind, ServingError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,16 @@ class LoadFailure(Exception):
 
 class RunFailure(ServingError):
     """A run that gave no answer. REJECTED: the input caused it; OVERLOADED: memory was short; INTERNAL else."""
+
+
+class DeviceFailure(RunFailure):
+    """The accelerator is lost to this process: every later run on it fails too, so the process has to be replaced.
+    `cause` is for its log; `by_model`: a kernel of some model did it, and not the device or its driver."""
+
+    def __init__(self, cause: str, *, by_model: bool) -> None:
+        super().__init__(Kind.INTERNAL, "the device failed while the model ran")
+        self.cause = cause
+        self.by_model = by_model
 
 
 class Session(Protocol):

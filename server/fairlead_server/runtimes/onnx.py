@@ -7,18 +7,32 @@ grows by what is asked for, and weights stay outside it, so that closing a sessi
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
+from fairlead_server import log
 from fairlead_server.errors import Kind
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.signature import Signature
-from fairlead_server.runtimes import LoadFailure, RunFailure, Session, example, mlmodel, ort_messages, signature
+from fairlead_server.runtimes import (
+    DeviceFailure,
+    LoadFailure,
+    RunFailure,
+    Session,
+    cuda,
+    example,
+    mlmodel,
+    ort_messages,
+    signature,
+)
+from fairlead_server.runtimes.bound import BoundRuns, bindable
 from fairlead_server.runtimes.model_files import model_file
 from fairlead_server.runtimes.onnx_file import zipmap_labels
 
@@ -40,12 +54,14 @@ TINY = bytes.fromhex(
 _QUIET = 4  # fatal only: what fails is raised, and told by us
 
 
-def open_session(directory: Path, settings: VersionSettings, threads: int) -> Session:
+def open_session(directory: Path, settings: VersionSettings, threads: int, device: str = "") -> Session:
     """Open the model of a verified directory, or one file. `threads` is the worker's share of the cores for one
-    instance, which `settings.threads` overrides. Raises LoadFailure; blocks for as long as loading takes."""
+    instance, which `settings.threads` overrides. `device` binds inputs and outputs there, as ONNX Runtime names it;
+    empty: as the providers want it. Raises LoadFailure; blocks for as long as loading takes."""
     logged = mlmodel.read(directory) if directory.is_dir() else None
     path = model_file(directory, logged)
-    names = _providers(settings.providers)
+    names = _providers(settings)
+    device = device or ("cuda" if names[0][0] == PROVIDERS["cuda"] else "")
     session = _open(path, _options(settings, settings.threads or threads), names)
     told = signature.build(
         [signature.Argument(node.name, node.type, node.shape) for node in session.get_inputs()],
@@ -54,28 +70,31 @@ def open_session(directory: Path, settings: VersionSettings, threads: int) -> Se
         logged,
     )
     inputs = example.to_inputs(mlmodel.read_example(directory, logged), told) if logged else None
-    return OnnxSession(session, told, inputs, _fallen_back(session, names))
+    return OnnxSession(session, told, inputs, _fallen_back(session, names), device)
 
 
 class OnnxSession:
     """One open model. ONNX Runtime's sessions run on any number of threads at once."""
 
     def __init__(
-        self, session: Any, told: Signature, logged: dict[str, Array] | None, notes: tuple[str, ...] = ()
+        self, session: Any, told: Signature, logged: dict[str, Array] | None, notes: tuple[str, ...], device: str
     ) -> None:
         self.signature = told
         self.example = logged
         self.notes = notes
-        self._session = session
+        self._run: Callable[..., Sequence[Any]] | None = session.run
+        if device and bindable(told):
+            self._run = BoundRuns(session, device, cuda.DEVICE).run
         self._text = tuple(spec.name for spec in told.inputs if spec.datatype == "BYTES")
         self._labels = {spec.name: spec.labels for spec in told.outputs if spec.labels}
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        """Blocks. The outputs are ONNX Runtime's own new memory, never written again. Raises RunFailure."""
+        """Blocks, until the device is done too. The outputs are new memory, never written again. Raises RunFailure."""
+        assert self._run is not None
         for name in self._text:
             _check_text(name, inputs)
         try:
-            results = self._session.run(outputs, inputs)
+            results = self._run(outputs, inputs)
         except Exception as fault:  # ONNX Runtime's exceptions have no base of their own
             raise _run_failure(fault) from fault
         answers = dict(zip(outputs, results, strict=True))
@@ -85,12 +104,13 @@ class OnnxSession:
 
     def close(self) -> None:
         """Give the memory back. The caller sees to it that nothing runs."""
-        self._session = None
+        self._run = None
 
 
 def _open(path: Path, options: ort.SessionOptions, providers: list[Any]) -> Any:
     try:
-        return ort.InferenceSession(str(path), options, providers=providers)
+        # its own fallback would answer from the CPU, unasked and for good, after a device's first failure (rule 10)
+        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as fault:  # as above
         text = str(fault)
         if ort_messages.is_memory(text) or isinstance(fault, MemoryError):
@@ -106,12 +126,14 @@ def _options(settings: VersionSettings, threads: int) -> ort.SessionOptions:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = _LEVELS[settings.graph_optimization]
     options.log_severity_level = _QUIET
+    on_cpu = "cuda" not in settings.providers
     for key, value in (
         ("session.intra_op.allow_spinning", "0"),
         ("session.inter_op.allow_spinning", "0"),
         ("session.use_env_allocators", "1"),
-        ("session.use_device_allocator_for_initializers", "1"),
-        ("session.record_ep_graph_assignment_info", "0" if settings.providers == ("cpu",) else "1"),
+        # A GPU's arena is the session's own and ends with it, and its limit holds only for what comes out of it.
+        ("session.use_device_allocator_for_initializers", "1" if on_cpu else "0"),
+        ("session.record_ep_graph_assignment_info", "0" if on_cpu else "1"),
     ):
         options.add_session_config_entry(key, value)
     return options
@@ -127,16 +149,28 @@ def _shared_arena() -> None:
     ort.disable_telemetry_events()
 
 
-def _providers(wanted: Sequence[str]) -> list[Any]:
+def _providers(settings: VersionSettings) -> list[Any]:
     """ONNX Runtime's providers for ours, in order of preference; the CPU always comes last (rule 10)."""
+    wanted = settings.providers
+    if "cuda" in wanted:
+        _load_cuda()
     available = ort.get_available_providers()
     known = sorted(name for name, provider in PROVIDERS.items() if provider in available)
     for name in wanted:
         if PROVIDERS.get(name) not in available:
             raise LoadFailure(f"the provider '{name}' is not available here (available: {', '.join(known)})")
-    options = {"cuda": {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}}
+    options = {"cuda": cuda.options(settings)}
     chosen = [(PROVIDERS[name], options.get(name, {})) for name in wanted if name != "cpu"]
     return [*chosen, (PROVIDERS["cpu"], {})]
+
+
+@functools.cache
+def _load_cuda() -> None:
+    """CUDA's libraries, from their wheels where they are installed; ONNX Runtime prints what it misses."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        ort.preload_dlls()
+    if said.getvalue():
+        log.warning("cuda_libraries", said=said.getvalue()[:2000])
 
 
 def _fallen_back(session: Any, wanted: list[Any]) -> tuple[str, ...]:
@@ -154,6 +188,9 @@ def _fallen_back(session: Any, wanted: list[Any]) -> tuple[str, ...]:
 
 def _run_failure(fault: Exception) -> RunFailure:
     text = str(fault)
+    broken = cuda.breakage(text)
+    if broken is not None:
+        return DeviceFailure(f"{broken.reason}: {' '.join(text.split())[:300]}", by_model=broken.by_model)
     if isinstance(fault, MemoryError) or ort_messages.is_memory(text):
         return RunFailure(Kind.OVERLOADED, "not enough memory to run this request now", retry_after=1.0)
     if isinstance(fault, UnicodeEncodeError):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 
-_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : (\w+) : ", re.DOTALL)
+_PREFIX = re.compile(
+    r"^(?:Error (?:in execution|when bind(?:ing)? input): )?(?:\[ONNXRuntimeError\] : \d+ : (\w+) : )?", re.DOTALL
+)
 _NODE = re.compile(
     r"Non-zero status code returned while running (\w+) node\. Name:'([^']*)' Status Message: ", re.DOTALL
 )
@@ -19,19 +21,26 @@ _PLACE = re.compile(
 _SAFEINT = re.compile(r"^.*SafeIntOnOverflow\(\)\s*", re.DOTALL)
 _PATH = re.compile(r"Load model from \S+ failed:\s*")
 
-_MEMORY = ("Failed to allocate memory", "bad_alloc", "out of memory", "CUDA error 2", "CUBLAS_STATUS_ALLOC_FAILED")
-_DEVICE = ("CUDA error", "CUDA failure", "CUDNN failure", "CUBLAS failure", "CUDNN_STATUS", "CUBLAS_STATUS")
+# The arena's own limit (gpu_mem_limit) says "Available memory of N is smaller than requested bytes of M".
+_MEMORY = (
+    "failed to allocate memory", "is smaller than requested bytes of", "bad_alloc", "out of memory",
+    "cudaerrormemoryallocation", "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "cufft_alloc_failed",
+)  # fmt: skip
+# "CUDA failure 700: ... ; GPU=0 ; hostname=... ; file=... ; line=... ; expr=...", and so each of its libraries
+_DEVICE = re.compile(
+    r"\b(?:CUDA|CUDNN|CUDNN_FE|CUBLAS|CURAND|CUFFT) (?:failure|error)|\bCU(?:DNN|BLAS)_STATUS_|cudaError"
+)
 
 
 def is_memory(text: str) -> bool:
     """Whether a failure was for want of memory: the same input may run at another time."""
     lower = text.lower()
-    return any(word.lower() in lower for word in _MEMORY)
+    return any(word in lower for word in _MEMORY)
 
 
 def is_device(text: str) -> bool:
     """Whether the accelerator failed rather than the input; ask `is_memory` first."""
-    return any(word in text for word in _DEVICE)
+    return bool(_DEVICE.search(text))
 
 
 def run_sentence(text: str) -> str:

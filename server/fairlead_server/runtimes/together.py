@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fairlead_server.errors import ServingError
-from fairlead_server.runtimes import Session
+from fairlead_server.runtimes import DeviceFailure, Session
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,6 +32,8 @@ def difference(
                 fault = _compare(name, together[name], [alone[at][name] for at in index], tolerance)
                 if fault:
                     return fault
+    except DeviceFailure:
+        raise
     except ServingError as fault:
         return f"rows fail together and not alone, or the other way round: {fault.message}"
     return ""

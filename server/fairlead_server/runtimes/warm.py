@@ -21,7 +21,7 @@ from fairlead_server.batching.rows import why_not
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.profile import Profile, Smoke
 from fairlead_server.models.settings import VersionSettings
-from fairlead_server.runtimes import LoadFailure, Session, made_up
+from fairlead_server.runtimes import DeviceFailure, LoadFailure, Session, made_up
 from fairlead_server.runtimes.together import difference
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -44,7 +44,8 @@ def measure(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Profile:
     """Blocks for about `warmup_budget_ms`, and longer only where single runs do. `before_bytes` is what
-    `resident_bytes` said before the session was opened. Raises LoadFailure where the logged example fails."""
+    `resident_bytes` said before the session was opened. Raises LoadFailure where the logged example fails, and
+    DeviceFailure."""
     before = resident_bytes() if before_bytes is None else before_bytes
     end = clock() + settings.warmup_budget_ms / 1e3
     smoke, inputs = _smoke(session, settings)
@@ -85,6 +86,8 @@ def _smoke(session: Session, settings: VersionSettings) -> tuple[Smoke, Inputs |
 def _fault(session: Session, inputs: Inputs) -> ServingError | None:
     try:
         session.run(inputs, _names(session))
+    except DeviceFailure:  # says nothing of these inputs, and ends the process
+        raise
     except ServingError as fault:
         return fault
     return None

@@ -57,7 +57,10 @@ def test_what_nobody_foresaw_is_still_one_short_line() -> None:
     [
         (RUN + "Failed to allocate memory for requested buffer of size 4398046511104", True, False),
         ("std::bad_alloc", True, False),
-        ("CUDA error 2: out of memory", True, True),
+        (RUN + "Available memory of 8347648 is smaller than requested bytes of 16777216", True, False),
+        ("CUDA failure 2: out of memory ; GPU=0 ; hostname=node", True, True),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0", True, True),
+        ("CUDA failure 700: an illegal memory access was encountered ; GPU=0", False, True),
         ("CUDNN failure 8: CUDNN_STATUS_EXECUTION_FAILED", False, True),
         (RUN + "indices element out of data bounds", False, False),
     ],
