@@ -18,7 +18,8 @@ from benchmark.subject import Model, Subject
 @dataclasses.dataclass(frozen=True)
 class Bench:
     """One run of the benchmark. `subjects` and `models` by name; `threads` are ONNX Runtime's for one run;
-    `seconds` is how long one load lasts; `quick` asks for the shortest run that still shows that all of it works."""
+    `seconds` is how long one load lasts; `quick` asks for the shortest run that still shows that all of it works.
+    `say` tells how far it is; `fail` tells what was asked for and could not be measured, which the exit status shows."""
 
     subjects: Mapping[str, Subject]
     models: Mapping[str, Model]
@@ -27,6 +28,7 @@ class Bench:
     seconds: float
     quick: bool
     say: Callable[[str], None]
+    fail: Callable[[str], None]
 
 
 class Measure(Protocol):
@@ -37,5 +39,5 @@ class Measure(Protocol):
 
     def round(self, bench: Bench) -> Iterator[Figure]:
         """One round over the subjects that the run has and the measure knows. A subject that fails is told by
-        `say`, and the others go on."""
+        `fail`, and the others go on."""
         ...
