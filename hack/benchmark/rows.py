@@ -1,0 +1,116 @@
+"""Figures of all rounds -> the report's rows: medians, the best peer, ratios, and whether the goals are met. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from benchmark.figures import Figure, Row
+from benchmark.goals import FAIRLEAD, GOALS, PEERS, TITLES, Goal, judge, text
+from benchmark.subject import Role
+
+_ORDER = {measure: at for at, measure in enumerate(TITLES)}
+
+
+class Reading(NamedTuple):
+    """All rounds of one figure."""
+
+    measure: str
+    part: str
+    subject: str
+    rounds: tuple[float, ...]
+    like: Figure  # the unit, what is better, the last note
+
+    @property
+    def value(self) -> float:
+        return statistics.median(self.rounds)
+
+    def worst(self) -> float:
+        return min(self.rounds) if self.like.better == "more" else max(self.rounds)
+
+
+Readings = Mapping[tuple[str, str, str], Reading]
+
+
+def rows_of(figures: Sequence[Figure], roles: Mapping[str, Role], causes: Mapping[str, str]) -> list[Row]:
+    """A row for each measure, part and subject, and for each goal where a figure has several. `roles` of the subjects
+    (who is not in it is Fairlead's own); `causes` say where the time of a missed goal goes, by measure."""
+    readings = _readings(figures)
+    rows = [row for reading in readings.values() for row in _rows(reading, readings, roles, causes)]
+    return sorted(rows, key=lambda row: _ORDER.get(row.measure, len(_ORDER)))
+
+
+def _readings(figures: Sequence[Figure]) -> Readings:
+    found: dict[tuple[str, str, str], list[Figure]] = {}
+    for figure in figures:
+        found.setdefault((figure.measure, figure.part, figure.subject), []).append(figure)
+    return {key: Reading(*key, tuple(one.value for one in each), each[-1]) for key, each in found.items()}
+
+
+def _rows(reading: Reading, readings: Readings, roles: Mapping[str, Role], causes: Mapping[str, str]) -> Iterator[Row]:
+    mine = (reading.measure, reading.part, reading.subject)
+    goals = [goal for goal in GOALS if (goal.measure, goal.part, goal.subject) == mine]
+    for goal in goals:
+        yield _judged(reading, goal, readings, roles, causes)
+    if not goals:
+        yield _told(reading, readings, roles)
+
+
+def _told(reading: Reading, readings: Readings, roles: Mapping[str, Role]) -> Row:
+    best = _best_peer(reading, readings, roles) if reading.subject == FAIRLEAD else None
+    return _row(reading, reading.value, best.subject if best else "", best.value if best else None)
+
+
+def _judged(
+    reading: Reading, goal: Goal, readings: Readings, roles: Mapping[str, Role], causes: Mapping[str, str]
+) -> Row:
+    value = reading.worst() if goal.worst else reading.value
+    against, reference = _reference(reading, goal, readings, roles)
+    met = judge(goal, value, reference)
+    compared = against if goal.against or goal.parts else ""
+    row = _row(reading, value, compared, reference if compared else None)
+    cause = causes.get(reading.measure, "") if met is False else ""
+    return msgspec.structs.replace(row, goal=text(goal, reading.like.unit), met=met, cause=cause)
+
+
+def _reference(reading: Reading, goal: Goal, readings: Readings, roles: Mapping[str, Role]) -> tuple[str, float | None]:
+    """What the goal's factor multiplies, and whose it is; None where that was not measured."""
+    if goal.against == PEERS:
+        best = _best_peer(reading, readings, roles)
+        return (best.subject, best.value) if best else ("", None)
+    if goal.against:
+        other = readings.get((reading.measure, reading.part, goal.against))
+        return goal.against, other.value if other else None
+    parts = [readings.get((reading.measure, part, reading.subject)) for part in goal.parts]
+    if not parts:
+        return "", 1.0
+    values = [part.value for part in parts if part]
+    return " + ".join(goal.parts), sum(values) if len(values) == len(parts) else None
+
+
+def _best_peer(reading: Reading, readings: Readings, roles: Mapping[str, Role]) -> Reading | None:
+    """The peer with the best figure of the same name."""
+    peers = [
+        other
+        for other in readings.values()
+        if (other.measure, other.part) == (reading.measure, reading.part) and roles.get(other.subject) == "peer"
+    ]
+    choose = max if reading.like.better == "more" else min
+    return choose(peers, key=lambda peer: peer.value, default=None)
+
+
+def _row(reading: Reading, value: float, against: str, reference: float | None) -> Row:
+    return Row(
+        measure=reading.measure,
+        part=reading.part,
+        subject=reading.subject,
+        value=value,
+        unit=reading.like.unit,
+        rounds=reading.rounds,
+        against=against,
+        ratio=value / reference if reference else None,
+        note=reading.like.note,
+    )
