@@ -24,6 +24,7 @@ from fairlead_server.batching.execute import Array, Done, Run, RunModel, WrongRo
 from fairlead_server.batching.instances import Instances
 from fairlead_server.batching.lanes import Lanes, Left
 from fairlead_server.batching.marks import NoMark, RunningMark
+from fairlead_server.batching.padding import for_serving
 from fairlead_server.batching.predict import Predictor
 from fairlead_server.batching.request import BatchAnswer, Request
 from fairlead_server.batching.rows import fixed, leading_rows, shape_key, why_not
@@ -57,6 +58,7 @@ class Batcher:
         self._instances = Instances(run, settings.instances, turn, executor, mark or NoMark())
         self._every = tuple(spec.name for spec in signature.outputs)
         self._one_shape = fixed(signature)
+        self._lengths = for_serving(signature, settings, profile)
         self._by_rows = not why_not(signature)
         self._settings = settings
         self._limits = Limits(settings.max_batch_size, settings.max_queue_delay_us / 1e6)
@@ -130,7 +132,8 @@ class Batcher:
             rows = leading_rows(inputs)
         places = max(rows or 1, 1)
         self._make_room(places)
-        key = () if self._one_shape else shape_key(inputs)
+        lengths = self._lengths
+        key = lengths.key(inputs) if lengths else () if self._one_shape else shape_key(inputs)
         future = self._loop.create_future()
         return Request(inputs, places, outputs or self._every, key, deadline, now, not self.batching, future)
 
@@ -169,7 +172,7 @@ class Batcher:
             self._start(left.batch)
 
     def _start(self, batch: list[Request]) -> None:
-        run = Run(batch, names_of(batch, self._every), self._clock(), by_rows=self.batching)
+        run = Run(batch, names_of(batch, self._every), self._clock(), by_rows=self.batching, lengths=self._lengths)
         self._instances.start(run, self._predictor.predict(run.key, run.rows), self._finish)
 
     # Answers.
@@ -181,7 +184,7 @@ class Batcher:
             if outcome.wrong:
                 self._turn_off(outcome.wrong)
             self._answer(run, outcome)
-        elif len(run.batch) > 1:
+        elif len(run.batch) > 1 or run.changed:
             self._again_singly(run.batch)
         else:
             self._answers.fail(run.batch[0], error_of(outcome))

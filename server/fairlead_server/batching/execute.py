@@ -1,4 +1,7 @@
-"""One run: put the rows together, run, hand the rows back. No loop, no queue: it may happen on any thread."""
+"""One run: put the rows together, run, hand the rows back. No loop, no queue: it may happen on any thread.
+
+Where rows differ in length, they are filled up and cut back by what `lengths` says.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fairlead_server.batching.lengths import Lengths, Together
 from fairlead_server.batching.request import Request
 from fairlead_server.errors import Kind, ServingError
 
@@ -17,7 +21,7 @@ RunModel = Callable[[Mapping[str, Array], Sequence[str]], dict[str, Array]]
 
 
 class WrongRows(Exception):
-    """An output whose leading dimension is not the rows that went in: nobody can say whose rows they are (rule 3)."""
+    """An output that has not the rows, or the length, that went in: nobody can say whose they are (rule 3)."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -33,8 +37,9 @@ class Done:
 
 @dataclasses.dataclass(slots=True)
 class Run:
-    """Requests of one shape that run together, for the outputs `names`. `started` is in the batcher's clock;
-    `by_rows` asks for outputs of as many rows as the inputs."""
+    """Requests of one lane that run together, for the outputs `names`. `started` is in the batcher's clock;
+    `by_rows` asks for outputs of as many rows as the inputs. `lengths` are the version's, where it has padding set;
+    `changed` tells that what ran was filled up: a failure may then be the filling's."""
 
     batch: list[Request]
     names: tuple[str, ...]
@@ -42,6 +47,8 @@ class Run:
     by_rows: bool
     on_thread: bool = False
     rows: int = 0
+    lengths: Lengths | None = None
+    changed: bool = False
 
     def __post_init__(self) -> None:
         self.rows = sum(request.rows for request in self.batch)
@@ -50,25 +57,33 @@ class Run:
     def key(self) -> Hashable:
         return self.batch[0].key
 
+    @property
+    def length(self) -> int:
+        """Of the rows as they run; 0 where the version's rows have none. For Profile.microseconds."""
+        return self.lengths.longest([request.inputs for request in self.batch]) if self.lengths else 0
+
 
 def execute(model: RunModel, run: Run) -> Done:
-    """One concatenate for each input, views out (rule 4). A request alone is passed as it is.
+    """One concatenate or one fill for each input, views out (rule 4). A request alone is passed as it is, but for the
+    masks that it leaves to be made.
 
-    Raises what `model` raises, and WrongRows for more than one request.
+    Raises what `model` raises, and WrongRows for more than one request, or one that was filled up.
     """
     batch = run.batch
     begin = time.perf_counter()
-    inputs = batch[0].inputs if len(batch) == 1 else _together(batch)
+    together = _gather(run)
+    inputs = together.inputs
     ready = time.perf_counter()
     outputs = model(inputs, run.names)
     ran = time.perf_counter()
     wrong = _wrong_rows(inputs, outputs) if run.by_rows else ""
-    if len(batch) == 1:
-        answers = [outputs]
-    elif wrong:
+    if run.lengths is not None and run.changed:
+        wrong = wrong or run.lengths.wrong(outputs, together.filled)
+    if wrong and (len(batch) > 1 or run.changed):
         raise WrongRows(wrong)
-    else:
-        answers = _apart(batch, outputs)
+    answers = [outputs] if len(batch) == 1 else _apart(batch, outputs)
+    if run.lengths is not None and run.changed:
+        answers = [run.lengths.own(own, sizes) for own, sizes in zip(answers, together.each, strict=True)]
     end = time.perf_counter()
     return Done(answers, (ready - begin) * 1e6, (ran - ready) * 1e6, (end - ran) * 1e6, wrong)
 
@@ -91,7 +106,19 @@ def names_of(batch: Sequence[Request], every: tuple[str, ...]) -> tuple[str, ...
     return tuple(name for name in every if name in wanted)
 
 
-def _together(batch: Sequence[Request]) -> dict[str, Array]:
+def _gather(run: Run) -> Together:
+    batch, lengths = run.batch, run.lengths
+    first = batch[0].inputs
+    if lengths is None:
+        return Together(first if len(batch) == 1 else _concatenated(batch), [], ())
+    if batch[0].alone:
+        return Together(lengths.whole(first), [], ())
+    together = lengths.together([request.inputs for request in batch])
+    run.changed = together.changed
+    return together
+
+
+def _concatenated(batch: Sequence[Request]) -> dict[str, Array]:
     return {name: np.concatenate([request.inputs[name] for request in batch]) for name in batch[0].inputs}
 
 

@@ -46,7 +46,7 @@ class Instances:
             self._ended(run, ServingError(Kind.LEAVING, "this worker is ending"), finish)
 
     def _execute(self, run: Run) -> Done | Exception:
-        slot = self._mark.enter()
+        slot = self._mark.enter(not run.on_thread)
         try:
             return execute(self._model, run)
         except Exception as fault:  # whatever a runtime raises, the queue lives on

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 # Names that converters make up, a new one for each tensor; they say "free" and nothing more.
-_MADE_UP = re.compile(r"unk__\d+")
+MADE_UP = re.compile(r"unk__\d+")
 
 
 def why_not(signature: Signature) -> str:
@@ -67,4 +67,4 @@ def fixed(signature: Signature) -> bool:
 
 def _symbol(spec: TensorSpec) -> str:
     symbol = spec.symbols[0] if spec.symbols else ""
-    return "" if _MADE_UP.fullmatch(symbol) else symbol
+    return "" if MADE_UP.fullmatch(symbol) else symbol

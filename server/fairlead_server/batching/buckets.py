@@ -1,0 +1,54 @@
+"""Which lengths may meet in a run: values in, values out.
+
+Filling up costs what the filled places cost, and sharing a run saves what a run costs whatever is in it. Which of the
+two is more differs by a factor of a hundred between a small model on a GPU and a large one on a CPU, so the rule goes
+by what warm-up measured: lengths share a bucket as long as the shortest of them gains as well, that is, while its half
+of a run of two, filled up to the longest, takes no longer than its own run alone.
+
+Simulated with the table of an encoder of 6 layers on 2 cores, 8 callers, lengths 8 to 64: one by one 113 requests a
+second, everything in one bucket 89, powers of two 115, this rule 130. Where a run's fixed cost is most of it, the rule
+makes one bucket, as it should.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_left
+from collections.abc import Mapping
+
+from fairlead_server.models.latency import ByRows, of_length
+
+_WIDTH = 8  # lengths within an eighth of the longest meet in any case: times are measured, and measurements vary
+
+
+@dataclasses.dataclass(frozen=True)
+class Buckets:
+    """`tops` are the longest lengths of the buckets, ascending. Beyond the last, and without any, the powers of two
+    are the tops: what is filled up is then never more than what was there."""
+
+    tops: tuple[int, ...] = ()
+
+    def of(self, length: int) -> int:
+        """The top of the bucket. Length 0 is alone: all of it would be filled up."""
+        if self.tops and length <= self.tops[-1] and length:
+            return self.tops[bisect_left(self.tops, length)]
+        return 1 << (length - 1).bit_length() if length > 1 else length
+
+
+def measured(tables: Mapping[int, ByRows]) -> Buckets:
+    """By the microseconds of one row and of two at each length that was measured (Profile.latency_by_length)."""
+    known = {length: table for length, table in tables.items() if {1, 2} <= set(table)}
+    if len(known) < 2:
+        return Buckets()
+    tops: list[int] = []
+    top = max(known)
+    while top > 0:
+        tops.append(top)
+        top = min(_shortest(known, top), top - top // _WIDTH) - 1
+    return Buckets(tuple(reversed(tops)))
+
+
+def _shortest(known: Mapping[int, ByRows], top: int) -> int:
+    """The shortest length that gains by sharing a run with `top`; longer ones gain too, for they take longer alone."""
+    share = (of_length(known, 2, top) or 0.0) / 2
+    return 1 + bisect_left(range(1, top), share, key=lambda length: of_length(known, 1, length) or 0.0)
