@@ -1,22 +1,22 @@
-"""The Open Inference Protocol over gRPC: generic handlers on the messages' bytes.
+"""The Open Inference Protocol over gRPC: one function for each method, on the messages' bytes.
 
 Each worker binds the port itself with SO_REUSEPORT, for grpc cannot take over a socket; that
-nobody else has the port is the supervisor's to prove. This file alone imports grpc.
+nobody else has the port is the supervisor's to prove. What drives grpc is next door (`grpc_core`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
-
-import grpc
 
 from fairlead_server import log
 from fairlead_server.doors.codes import GRPC, INTERNAL_MESSAGE
 from fairlead_server.doors.farewell import say_goodbye
 from fairlead_server.doors.gate import Gate
+from fairlead_server.doors.grpc_core import Call, CoreServer, Trailers
 from fairlead_server.doors.seam import InferenceService, terms_of
 from fairlead_server.doors.untaken import Untaken
 from fairlead_server.errors import Kind, ServingError
@@ -36,7 +36,7 @@ _ModelReady = message("ModelReadyResponse")
 _ServerMetadata = message("ServerMetadataResponse")
 _ModelMetadata = message("ModelMetadataResponse")
 
-Handler = Callable[[bytes, Any], Awaitable[bytes]]
+Handler = Callable[[bytes], bytes]
 
 
 class RpcServer:
@@ -47,84 +47,100 @@ class RpcServer:
         self._gate = gate
         self._untaken = Untaken(limits.unsent_bytes, limits.write_s)
         self._port = 0
-        self._server = grpc.aio.server(options=_options(limits, grace_s))
-        handlers = {
-            "ServerLive": self._live,
-            "ServerReady": self._ready,
-            "ModelReady": self._model_ready,
-            "ServerMetadata": self._server_metadata,
-            "ModelMetadata": self._model_metadata,
-            "ModelInfer": self._infer,
+        self._loop = asyncio.get_running_loop()
+        self._server = CoreServer(_options(limits, grace_s), self._take)
+        self._handlers: dict[bytes, Handler] = {
+            _path("ServerLive"): self._live,
+            _path("ServerReady"): self._ready,
+            _path("ModelReady"): self._model_ready,
+            _path("ServerMetadata"): self._server_metadata,
+            _path("ModelMetadata"): self._model_metadata,
         }
-        methods = {name: grpc.unary_unary_rpc_method_handler(_guarded(handler)) for name, handler in handlers.items()}
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
 
     async def start(self, address: str) -> int:
         """Bind, serve, and tell the port. `address` is HOST:PORT; port 0 takes a free one."""
-        self._port = self._server.add_insecure_port(address)
-        await self._server.start()
+        self._port = self._server.start(address)
         return self._port
 
     async def drain(self, grace_s: float) -> None:
         """Tell clients to go elsewhere (GOAWAY), finish what is here within `grace_s`, and end."""
-        begun = _now()
+        begun = self._loop.time()
         if self._port:
             await say_goodbye(self._port, grace_s)
-        await self._server.stop(max(0.0, grace_s - (_now() - begun)))
+        await self._server.stop(max(0.0, grace_s - (self._loop.time() - begun)))
 
-    async def _live(self, _data: bytes, _context: Any) -> bytes:
+    def _take(self, call: Call) -> None:
+        if call.request is None:
+            call.refuse("UNIMPLEMENTED", b"the call has no request message: it takes exactly one")
+        elif call.method == _INFER:
+            task = self._loop.create_task(self._infer(call, call.request))
+            call.gone = task.cancel
+        elif handler := self._handlers.get(call.method):
+            try:
+                call.answer(handler(call.request))
+            except Exception as fault:
+                _refuse(call, fault)
+        else:
+            call.refuse("UNIMPLEMENTED", b"there is no such method")
+
+    def _live(self, _data: bytes) -> bytes:
         return _bytes(_ServerLive(live=self._service.live()))
 
-    async def _ready(self, _data: bytes, _context: Any) -> bytes:
+    def _ready(self, _data: bytes) -> bytes:
         return _bytes(_ServerReady(ready=self._service.ready()))
 
-    async def _model_ready(self, data: bytes, _context: Any) -> bytes:
+    def _model_ready(self, data: bytes) -> bytes:
         wanted = v2_proto.parse(_ModelReadyRequest, data)
         return _bytes(_ModelReady(ready=self._service.model_ready(wanted.name, wanted.version or None)))
 
-    async def _server_metadata(self, _data: bytes, _context: Any) -> bytes:
+    def _server_metadata(self, _data: bytes) -> bytes:
         return _bytes(_ServerMetadata(**self._service.server_metadata()))
 
-    async def _model_metadata(self, data: bytes, _context: Any) -> bytes:
+    def _model_metadata(self, data: bytes) -> bytes:
         wanted = v2_proto.parse(_ModelMetadataRequest, data)
         return _bytes(_ModelMetadata(**_known(self._service.model_metadata(wanted.name, wanted.version or None))))
 
-    async def _infer(self, data: bytes, context: Any) -> bytes:
-        peer = context.peer()
-        with self._gate:
-            try:
-                await self._untaken.room(peer)
-                model, version, request = v2_proto.decode_request(data)
-                headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
-                terms = _sooner(terms_of(request.parameters, headers, _now()), context)
-            except ServingError as error:
-                self._gate.note(error.kind)
-                raise
-            response = await self._service.infer(model, version, request, headers, terms)
-            answer = v2_proto.encode_response(response)
-            context.add_done_callback(self._untaken.answered(peer, len(answer)))
-            return answer
-
-
-def _guarded(handler: Handler) -> Handler:
-    """The handler, with every error turned into a status."""
-
-    async def guarded(data: bytes, context: Any) -> bytes:
+    async def _infer(self, call: Call, data: bytes) -> None:
         try:
-            return await handler(data, context)
-        except ServingError as known:
-            error = known
-        except Exception:
-            log.error("request failed", trace=traceback.format_exc())
-            error = ServingError(Kind.INTERNAL, INTERNAL_MESSAGE)
-        details = error.message.encode()[:_LONGEST_DETAILS].decode("utf-8", "ignore")
-        trailers: tuple[tuple[str, str], ...] = ()
-        if error.retry_after is not None:
-            trailers = (("grpc-retry-pushback-ms", str(round(error.retry_after * 1000))),)
-        await context.abort(grpc.StatusCode[GRPC[error.kind]], details, trailers)
-        raise AssertionError("abort does not return")
+            with self._gate:
+                await self._answer(call, data)
+        except Exception as fault:
+            _refuse(call, fault)
 
-    return guarded
+    async def _answer(self, call: Call, data: bytes) -> None:
+        peer = call.peer
+        try:
+            await self._untaken.room(peer)
+            model, version, request = v2_proto.decode_request(data)
+            headers = {key: value for key, value in call.metadata if isinstance(value, str)}
+            terms = _sooner(terms_of(request.parameters, headers, self._loop.time()), call, self._loop.time())
+        except ServingError as error:
+            self._gate.note(error.kind)
+            raise
+        response = await self._service.infer(model, version, request, headers, terms)
+        answer = v2_proto.encode_response(response)
+        call.answer(answer, self._untaken.answered(peer, len(answer)))
+
+
+def _path(method: str) -> bytes:
+    return f"/{SERVICE}/{method}".encode()
+
+
+_INFER = _path("ModelInfer")
+
+
+def _refuse(call: Call, fault: Exception) -> None:
+    """With the status of its kind; a fault of ours is logged and not shown."""
+    if isinstance(fault, ServingError):
+        error = fault
+    else:
+        log.error("request failed", trace="".join(traceback.format_exception(fault)))
+        error = ServingError(Kind.INTERNAL, INTERNAL_MESSAGE)
+    details = error.message.encode()[:_LONGEST_DETAILS].decode("utf-8", "ignore").encode()
+    trailers: Trailers = ()
+    if error.retry_after is not None:
+        trailers = (("grpc-retry-pushback-ms", str(round(error.retry_after * 1000))),)
+    call.refuse(GRPC[error.kind], details, trailers)
 
 
 def _options(limits: Limits, grace_s: float) -> list[tuple[str, int]]:
@@ -154,17 +170,12 @@ def _known(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata | tensors
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _sooner(asked: Terms, context: Any) -> Terms:
+def _sooner(asked: Terms, call: Call, now: float) -> Terms:
     """With the call's own deadline, where that is the nearer one."""
-    remaining = context.time_remaining()
-    if remaining is None:
+    remaining = call.remaining_s()
+    if remaining == math.inf or (asked.deadline is not None and asked.deadline <= now + remaining):
         return asked
-    given: float = _now() + remaining
-    return asked if asked.deadline is not None and asked.deadline <= given else asked._replace(deadline=given)
+    return asked._replace(deadline=now + remaining)
 
 
 def _bytes(answer: Any) -> bytes:

@@ -20,10 +20,10 @@ class Untaken:
     def __init__(self, limit_bytes: int, wait_s: float) -> None:
         self._limit_bytes = limit_bytes
         self._wait_s = wait_s
-        self._bytes: dict[str, int] = {}
-        self._taken: dict[str, asyncio.Event] = {}
+        self._bytes: dict[bytes, int] = {}
+        self._taken: dict[bytes, asyncio.Event] = {}
 
-    async def room(self, peer: str) -> None:
+    async def room(self, peer: bytes) -> None:
         """Raises SLOW_CLIENT when the client takes too little for too long."""
         if self._bytes.get(peer, 0) <= self._limit_bytes:
             return
@@ -35,11 +35,11 @@ class Untaken:
             message = f"{self._bytes.get(peer, 0)} bytes of earlier answers wait for this client: it takes none of them"
             raise ServingError(Kind.SLOW_CLIENT, message) from None
 
-    def answered(self, peer: str, size: int) -> Callable[[object], None]:
+    def answered(self, peer: bytes, size: int) -> Callable[[], None]:
         """Count one answer; what is returned is to be called when it is out, or its call is over."""
         self._bytes[peer] = self._bytes.get(peer, 0) + size
 
-        def out(_: object) -> None:
+        def out() -> None:
             left = self._bytes[peer] - size
             if left:
                 self._bytes[peer] = left
