@@ -124,7 +124,15 @@ class Counts(msgspec.Struct, frozen=True, tag=True):
     loop_lag_ms: float  # the worst of the last second
 
 
-ToSupervisor = Hello | Moved | Applied | Accepting | Counts
+class Broken(msgspec.Struct, frozen=True, tag=True):
+    """A device is lost to this worker's process: it goes on with what needs none, and has to be replaced. `uids` are
+    the versions that were running on the device, where one of them did it."""
+
+    reason: str
+    uids: tuple[str, ...] = ()
+
+
+ToSupervisor = Hello | Moved | Applied | Accepting | Counts | Broken
 
 # --- the fetcher
 

@@ -75,7 +75,9 @@ def _let_go(staying: Sequence[Stand], leaving: Sequence[Stand]) -> DrainOne | No
     if not leaving:
         return DrainOne(staying[-1].id)
     newest = staying[-1]
-    return DrainOne(leaving[0].id) if newest.state == ACCEPTING and not newest.leaving else None
+    if newest.state != ACCEPTING:  # one that has to go itself before it has begun is nobody's successor
+        return DrainOne(newest.id) if newest.leaving else None
+    return DrainOne(leaving[0].id)
 
 
 def _hopeless(worker: Stand, now: float, times: Times) -> str:

@@ -40,7 +40,7 @@ from fairlead_server.supervisor.trial import Trials
 from fairlead_server.supervisor.versions import Versions
 from fairlead_server.supervisor.waiting import WaitingRoom
 from fairlead_server.supervisor.wanted import Kept, Wanted
-from fairlead_server.supervisor.workers import Workers
+from fairlead_server.supervisor.workers import Mishap, Workers
 
 DEAD_S = 15.0  # a loop that has not turned for so long does not live
 REPLACE_S = 600.0
@@ -139,9 +139,10 @@ class Supervisor:
     def not_ready(self) -> str:
         if self.draining:
             return "this replica is draining"
-        if not self._workers.accepting():
+        accepting = self._workers.accepting()
+        if not accepting:
             return "no worker accepts yet" if self._carrier.stored is not None else "no catalog has come yet"
-        return ""
+        return "a device is lost: see /control/status" if all(worker.broken for worker in accepting) else ""
 
     # what the engine asks
 
@@ -259,7 +260,12 @@ class Supervisor:
             "CrashLoop": self._workers.crash_loop,
             "MemoryFull": self._guard.condition,
         }
+        named |= {name: self._told(mishap) for name, mishap in self._workers.mishaps.items()}
         return {**self._fetcher.conditions, **{name: why for name, why in named.items() if why}}
+
+    def _told(self, mishap: Mishap) -> str:
+        models = ", ".join(dict.fromkeys(filter(None, map(self._versions.model_of, mishap.uids))))
+        return f"{mishap.worker}: {mishap.why}" + (f" (running: {models})" if models else "")
 
     def _view(self) -> View:
         return View(

@@ -108,9 +108,9 @@ class Obedience:
         elif isinstance(message, Moved):
             self._moved(worker, message)
 
-    async def ended(self, worker: Worker, uids: tuple[str, ...], cause: str) -> None:
-        """It died by a signal that was not ours. What is condemned by it leaves the other workers too: while a route
-        needs it they would keep it, so they are replaced."""
+    async def blamed(self, uids: tuple[str, ...], cause: str) -> None:
+        """A worker died by a signal that was not ours, hung, or lost its device, while these ran. What is condemned by
+        it leaves the other workers too: while a route needs it they would keep it, so they are replaced."""
         condemned = await self._versions.died_in_worker(uids, cause)
         for other in self._workers.living.values():
             if any(uid in other.versions for uid in condemned):

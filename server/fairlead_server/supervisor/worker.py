@@ -14,6 +14,7 @@ from fairlead_server.link.messages import (
     Accepting,
     Applied,
     Apply,
+    Broken,
     Counts,
     Drain,
     Hello,
@@ -74,6 +75,8 @@ class Worker:
         self.effective: dict[str, int] = {}  # by model: the generation whose newest entry is in effect
         self.counts: Counts | None = None
         self.killed = False
+        self.broken = ""  # why its device is lost
+        self.hung: tuple[str, ...] = ()  # what held up its loop when it was killed for its silence
         self._told: dict[str, Told] = {}
         self._loaded: set[str] = set()
         self._told_generation = 0
@@ -135,6 +138,9 @@ class Worker:
                 self._to(ACCEPTING if message.open else STARTING)
         elif isinstance(message, Counts):
             self.counts = message
+        elif isinstance(message, Broken):
+            self.broken = message.reason
+            self.leaving = True
         else:
             assert isinstance(message, Hello)
 

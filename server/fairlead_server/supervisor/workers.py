@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ from typing import Protocol
 
 from fairlead_server import log
 from fairlead_server.batching import marks
-from fairlead_server.link.messages import Counts, ToSupervisor
+from fairlead_server.link.messages import Broken, Counts, ToSupervisor
 from fairlead_server.supervisor.children import Child, Ending, Launch
 from fairlead_server.supervisor.counts import Ledger
 from fairlead_server.supervisor.crew import Around, DrainOne, Kill, Stand, Start, next_move
@@ -20,6 +21,7 @@ from fairlead_server.supervisor.worker import ACCEPTING, DRAINING, Worker
 
 LATE_S = 1.0  # a look that comes so late was held up itself, and cannot call others stuck
 END_S = 2.0  # after its grace, a worker may take so long to end
+TOLD_S = 600.0  # a lost device and a stuck loop are told in the status for so long
 
 
 class Listener(Protocol):
@@ -29,7 +31,17 @@ class Listener(Protocol):
 
     def heard(self, worker: Worker, message: ToSupervisor) -> None: ...
 
-    def ended(self, worker: Worker, uids: tuple[str, ...], cause: str) -> Awaitable[None]: ...
+    def blamed(self, uids: tuple[str, ...], cause: str) -> Awaitable[None]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Mishap:
+    """What befell a worker, for the status. `uids`: what was running then."""
+
+    worker: str
+    why: str
+    uids: tuple[str, ...]
+    told_until: float
 
 
 class Workers:
@@ -53,6 +65,7 @@ class Workers:
         self.both_fit: Callable[[], bool] = lambda: True
         self.ended_by_signal = 0
         self.ended_stuck = 0
+        self._mishaps: dict[str, Mishap] = {}
 
     # asked
 
@@ -63,6 +76,12 @@ class Workers:
     def crash_loop(self) -> str:
         """Why no worker is started at once any more, or ""."""
         return f"{self._crashes} workers in a row ended soon after their start" if self._crashes > 1 else ""
+
+    @property
+    def mishaps(self) -> dict[str, Mishap]:
+        """The last of each kind, by the condition's name."""
+        now = time.monotonic()
+        return {name: mishap for name, mishap in self._mishaps.items() if mishap.told_until > now}
 
     def memory_bytes(self) -> int:
         return sum(worker.child.memory_bytes() for worker in self.living.values())
@@ -133,8 +152,17 @@ class Workers:
             self._drain(self.living[move.id])
         else:
             worker = self.living[move.id]
-            self.ended_stuck += worker.state != DRAINING
+            if worker.state != DRAINING:
+                self._note_stuck(worker, move.why)
             self.kill(worker, move.why)
+
+    def _note_stuck(self, worker: Worker, why: str) -> None:
+        """Only a run on the loop's own thread holds up the loop: others that are under way are told, not blamed."""
+        self.ended_stuck += 1
+        worker.hung = marks.read_in_place(worker.marks_fd)
+        running = worker.hung or marks.read(worker.marks_fd)
+        log.error("worker_stuck", worker=worker.id, why=why, running=running, blamed=worker.hung)
+        self._mishaps["WorkerStuck"] = Mishap(worker.id, why, running, time.monotonic() + TOLD_S)
 
     def _drain(self, worker: Worker) -> None:
         drain = self.launch.settings.drain
@@ -168,23 +196,36 @@ class Workers:
             worker.hear(message, self._times)
             if isinstance(message, Counts):
                 self.ledger.update(worker.id, message)
+            elif isinstance(message, Broken):
+                self._broke(worker, message)
             self._listener.heard(worker, message)
         ending = await worker.child.ending(self._times.end)
         self.living.pop(worker.id, None)
         self.ledger.end(worker.id)
-        uids = (marks.read(worker.marks_fd) or worker.running()) if ending.by_signal else ()
+        uids, cause = _blamed(worker, ending)
         os.close(worker.marks_fd)
         self._account(worker, ending)
         if uids:
-            await self._listener.ended(worker, uids, str(ending))
+            await self._listener.blamed(uids, cause)
+        self.tick()
+
+    def _broke(self, worker: Worker, broken: Broken) -> None:
+        """Only its process's end frees the device; its successor comes as that of a dead one, in the same pace."""
+        log.error("worker_broken", worker=worker.id, why=broken.reason, blamed=broken.uids)
+        self._mishaps["DeviceLost"] = Mishap(worker.id, broken.reason, broken.uids, time.monotonic() + TOLD_S)
+        self._pace(worker)
+        if broken.uids:
+            self._keep(self._listener.blamed(broken.uids, broken.reason))
         self.tick()
 
     def _account(self, worker: Worker, ending: Ending) -> None:
         write = log.error if ending.by_signal or ending.status > 0 else log.info
         write("worker_ended", worker=worker.id, pid=worker.child.pid, how=str(ending), ours=ending.ours)
         self.ended_by_signal += ending.by_signal
-        if worker.state == DRAINING:
-            return
+        if worker.state != DRAINING and not worker.broken:
+            self._pace(worker)
+
+    def _pace(self, worker: Worker) -> None:
         if time.monotonic() - worker.child.started < self._times.calm:
             self._crashed()
         else:
@@ -208,6 +249,13 @@ class Workers:
             fault = task.exception()
             if fault is not None:
                 log.error("supervisor_fault", fault=repr(fault))
+
+
+def _blamed(worker: Worker, ending: Ending) -> tuple[tuple[str, ...], str]:
+    """The versions that this end counts against, and why. A lost device was told by its worker already."""
+    if ending.by_signal and not worker.broken:
+        return marks.read(worker.marks_fd) or worker.running(), str(ending)
+    return worker.hung, "it hung while this ran"
 
 
 def _stand(worker: Worker) -> Stand:

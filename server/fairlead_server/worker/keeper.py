@@ -1,6 +1,7 @@
 """Does what the catalog says is next, and tells the supervisor how it went.
 
 orders -> catalog -> next_action -> open or close, one of each at a time -> catalog -> Moved, Applied
+runs -> a lost device -> Broken
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ from typing import Any
 from fairlead_server import log
 from fairlead_server.batching.batcher import Batcher
 from fairlead_server.batching.budget import TurnBudget
+from fairlead_server.batching.execute import RunModel
 from fairlead_server.batching.marks import Marks
 from fairlead_server.catalog.news import Move
 from fairlead_server.catalog.version import Open, Version
 from fairlead_server.catalog.versions import WorkerCatalog
-from fairlead_server.link.messages import Applied, Apply, Load, Moved, Unload, VersionCounts
+from fairlead_server.link.messages import Applied, Apply, Broken, Load, Moved, Unload, VersionCounts
 from fairlead_server.link.stream import Link
 from fairlead_server.models.states import State
-from fairlead_server.runtimes import LoadFailure
+from fairlead_server.runtimes import DeviceFailure, LoadFailure
 from fairlead_server.service.handle import Handle
 from fairlead_server.worker.counting import version_counts
 from fairlead_server.worker.loader import Opened, open_version
+from fairlead_server.worker.lost_device import watched
 
 CLOSE_S = 30.0  # runs whose callers have left may last so long before their version stays open for good
 
@@ -47,6 +50,7 @@ class Keeper:
         self._changed = asyncio.Event()
         self._doing: set[asyncio.Task[None]] = set()
         self.caught_up = asyncio.Event()
+        self.device_lost = asyncio.Event()
         self.catalog: WorkerCatalog[Load, Handle] = WorkerCatalog(self._changed.set)
 
     def take(self, order: Load | Unload | Apply) -> None:
@@ -96,13 +100,19 @@ class Keeper:
             opened = await open_version(held.source, self._threads, lambda: self.catalog.warming(held.uid))
         except LoadFailure as failure:
             self.catalog.failed(held.uid, failure.reason, final=failure.final)
+        except DeviceFailure as failure:
+            self.catalog.failed(held.uid, f"the device failed while it was warmed: {failure.cause}", final=False)
+            self._device_lost(failure, (held.uid, *self._marks.running()))
         else:
             self.catalog.opened(held.uid, self._handle(held, opened))
 
     def _handle(self, held: Held, opened: Opened) -> Handle:
         session, profile = opened.session, opened.profile
+        run: RunModel = session.run
+        if _on_device(held):
+            run = watched(run, self._marks, self._device_lost)
         batcher = Batcher(
-            session.run,
+            run,
             session.signature,
             held.source.settings,
             profile,
@@ -111,6 +121,16 @@ class Keeper:
             mark=self._marks.mark(held.uid),
         )
         return Handle(session.signature, profile, batcher, session.close)
+
+    def _device_lost(self, failure: DeviceFailure, running: tuple[str, ...]) -> None:
+        """The first time is told: from then on every run on the device fails."""
+        if self.device_lost.is_set():
+            return
+        held = (self.catalog.versions.get(uid) for uid in dict.fromkeys(running))
+        uids = tuple(version.uid for version in held if version is not None and _on_device(version))
+        log.error("device_lost", cause=failure.cause, by_model=failure.by_model, running=uids)
+        self._link.send(Broken(failure.cause, uids if failure.by_model else ()))
+        self.device_lost.set()
 
     async def _close(self, held: Held) -> None:
         """No lease is left, but runs may be whose callers went away."""
@@ -131,6 +151,10 @@ class Keeper:
         if move.state is not State.READY or held is None or held.handle is None:
             return Moved(move.uid, move.state, now, move.reason, move.final)
         return Moved(move.uid, move.state, now, signature=held.handle.signature, profile=held.handle.profile)
+
+
+def _on_device(held: Held) -> bool:
+    return "cuda" in held.source.settings.providers
 
 
 def _counts(held: Held, handle: Handle) -> VersionCounts:

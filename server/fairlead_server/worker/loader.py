@@ -2,7 +2,7 @@
 
     Load --open--> session --(no profile: measure; with one: rehearse)--> Opened
               |                        |
-         LoadFailure              LoadFailure (the logged example fails)
+         LoadFailure              LoadFailure (the logged example fails), DeviceFailure
 
 A nice value cannot be taken back without privileges, and a session's own pool threads inherit it from the thread
 that opens the session. So each version has a fresh thread, which lowers itself only when no pool can inherit.
@@ -22,7 +22,7 @@ import msgspec
 from fairlead_server.link.messages import Load
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
-from fairlead_server.runtimes import LoadFailure, Session
+from fairlead_server.runtimes import DeviceFailure, LoadFailure, Session
 from fairlead_server.worker.process import lower_thread_priority
 
 REHEARSAL_MS = 200  # warm-up of a version whose profile is known
@@ -49,7 +49,7 @@ def prime(threads: int) -> None:
 
 
 async def open_version(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
-    """Raises LoadFailure and nothing else. `warming` is called on the loop when
+    """Raises LoadFailure or DeviceFailure and nothing else. `warming` is called on the loop when
     the session is open. Not to be cancelled: the thread cannot be stopped."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Opened] = loop.create_future()
@@ -84,8 +84,8 @@ def _open(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
     return Opened(session, order.profile)
 
 
-def _failure(fault: Exception) -> LoadFailure:
-    if isinstance(fault, LoadFailure):
+def _failure(fault: Exception) -> LoadFailure | DeviceFailure:
+    if isinstance(fault, LoadFailure | DeviceFailure):
         return fault
     return LoadFailure(f"{type(fault).__name__}: {fault}", final=False)
 

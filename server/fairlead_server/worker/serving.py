@@ -42,7 +42,8 @@ class Worker:
 
     async def run(self) -> None:
         """Until it has drained, or the link has ended. Raises where a part of it broke."""
-        endless = (self._keeper.run(), self._lag.measure(), self._count(), self._open_when_caught_up())
+        upkeep = (self._keeper.run(), self._lag.measure(), self._count())
+        endless = (*upkeep, self._open_when_caught_up(), self._lose_device())
         ends = [asyncio.ensure_future(work) for work in (self._receive(), self._leave())]
         parts = [asyncio.ensure_future(work) for work in endless]
         waiting = {*ends, *parts}
@@ -64,7 +65,13 @@ class Worker:
         async with self._opening:
             if not self._drain.done():
                 await self._entrance.open()
+                self._service.accepting = not self._keeper.device_lost.is_set()
                 self._link.send(Accepting(True))
+
+    async def _lose_device(self) -> None:
+        """Not ready any more; what needs no device is answered on, until the successor accepts."""
+        await self._keeper.device_lost.wait()
+        self._service.accepting = False
 
     async def _leave(self) -> None:
         drain = await self._drain

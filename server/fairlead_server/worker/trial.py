@@ -15,7 +15,7 @@ from typing import Any
 from fairlead_server.link.messages import Load, Moved, ToWorker
 from fairlead_server.link.stream import Link, LinkEnded
 from fairlead_server.models.states import State
-from fairlead_server.runtimes import LoadFailure
+from fairlead_server.runtimes import DeviceFailure, LoadFailure
 from fairlead_server.worker.loader import open_version
 
 
@@ -37,6 +37,8 @@ class Trial:
                 opened = await open_version(load, self._threads, lambda: self._moved(load, State.WARMING))
             except LoadFailure as failure:
                 self._moved(load, State.FAILED, reason=failure.reason, final=failure.final)
+            except DeviceFailure as failure:
+                self._moved(load, State.FAILED, reason=f"the device failed while it was tried: {failure.cause}")
             else:
                 self._moved(load, State.READY, signature=opened.session.signature, profile=opened.profile)
 
