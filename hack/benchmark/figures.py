@@ -22,7 +22,8 @@ class Figure(msgspec.Struct, frozen=True):
 
 class Load(msgspec.Struct, frozen=True):
     """What a generator saw. Rates in requests a second, times in milliseconds; `late` are good answers after the
-    deadline, where one was given; `goodput` counts the good answers within it, a second."""
+    deadline, where one was given; `goodput` counts the good answers within it, a second. `busy` is the processor time
+    of the generator itself, in cores: near the number of its threads it was the bottleneck."""
 
     generator: str
     seconds: float
@@ -36,6 +37,7 @@ class Load(msgspec.Struct, frozen=True):
     most_ms: float
     late: int = 0
     goodput: float = 0.0
+    busy: float = 0.0
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ name, or by other parts of its own measure. A measure without a goal is only tol
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 FAIRLEAD = "fairlead"
@@ -99,7 +99,7 @@ def judge(goal: Goal, value: float, reference: float | None) -> bool | None:
     return _OPERATORS[goal.kind, goal.strict](value, goal.factor * reference)
 
 
-_OPERATORS = {
+_OPERATORS: Mapping[tuple[str, bool], Callable[[float, float], bool]] = {
     ("at least", False): operator.ge,
     ("at least", True): operator.gt,
     ("at most", False): operator.le,

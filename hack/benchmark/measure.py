@@ -19,7 +19,7 @@ from benchmark.subject import Model, Subject
 class Bench:
     """One run of the benchmark. `subjects` and `models` by name; `threads` are ONNX Runtime's for one run;
     `seconds` is how long one load lasts; `quick` asks for the shortest run that still shows that all of it works.
-    `say` tells how far it is; `fail` tells what was asked for and could not be measured, which the exit status shows."""
+    `say` tells how far it is; `fail` what was asked for and could not be measured, which the exit status shows."""
 
     subjects: Mapping[str, Subject]
     models: Mapping[str, Model]

@@ -18,7 +18,7 @@ import numpy as np
 import fairlead_server.protocols
 from benchmark.figures import Load
 from benchmark.load.calls import Body, Call
-from benchmark.load.generator import run
+from benchmark.load.generator import Printed, run
 from benchmark.load.hits import Hits, on_schedule, percentiles
 from benchmark.load.tools import tool
 
@@ -43,7 +43,9 @@ def closed_grpc(call: Call, in_flight: int, seconds: float) -> Load:
     """`in_flight` calls at once, up to eight of them on a connection."""
     connections = -(-in_flight // _CALLS_ON_A_CONNECTION)
     how = [f"--concurrency={in_flight}", f"--connections={connections}", f"--duration={seconds:g}s"]
-    return parse_closed(_run(call, [*how, "--duration-stop=wait"], seconds))
+    printed = _run(call, [*how, "--duration-stop=wait"], seconds)
+    load = parse_closed(printed.out)
+    return msgspec.structs.replace(load, busy=printed.cpu_s / load.seconds)
 
 
 def open_grpc(call: Call, rate: float, seconds: float) -> Hits:
@@ -52,7 +54,7 @@ def open_grpc(call: Call, rate: float, seconds: float) -> Hits:
     expected = round(each_second * seconds)
     how = [f"--rps={each_second}", f"--total={expected}", f"--concurrency={_OPEN_CONNECTIONS}", "--async"]
     printed = _run(call, [*how, f"--connections={_OPEN_CONNECTIONS}"], seconds)
-    return parse_open(printed, 1 / each_second, expected)
+    return parse_open(printed.out, 1 / each_second, expected)._replace(cpu_s=printed.cpu_s)
 
 
 def parse_closed(printed: bytes) -> Load:
@@ -83,7 +85,7 @@ def parse_open(printed: bytes, interval_s: float, expected: int) -> Hits:
     return on_schedule("ghz", (ended - took)[order], took[order], statuses, interval_s, expected)
 
 
-def _run(call: Call, how: Sequence[str], seconds: float) -> bytes:
+def _run(call: Call, how: Sequence[str], seconds: float) -> Printed:
     descriptor = resources.files(fairlead_server.protocols).joinpath("open_inference.binpb")
     with tempfile.TemporaryDirectory() as folder, resources.as_file(descriptor) as protoset:
         messages = Path(folder, "messages")

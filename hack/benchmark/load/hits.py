@@ -27,6 +27,7 @@ class Hits(NamedTuple):
     latency_ms: Times
     status: Sequence[str]
     expected: int
+    cpu_s: float = 0.0  # the generator's own
 
 
 def on_schedule(
@@ -69,6 +70,7 @@ def load_of(hits: Hits, deadline_ms: float = 0.0) -> Load:
         most_ms=most,
         late=len(latencies) - on_time,
         goodput=on_time / schedule if schedule else 0.0,
+        busy=hits.cpu_s / ends if ends else 0.0,
     )
 
 

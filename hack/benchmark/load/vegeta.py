@@ -35,9 +35,9 @@ def open_http(call: Call, rate: float, seconds: float) -> Hits:
         command = [tool("vegeta"), "attack", "-format=json", f"-targets={targets}", f"-output={found}"]
         command += [f"-rate=1/{interval_ns}ns", f"-duration={expected * interval_ns}ns", "-max-body=0", "-redirects=-1"]
         command += [f"-workers={_WORKERS}", f"-max-workers={_MOST_WORKERS}", f"-timeout={call.timeout_s:g}s"]
-        run(command, seconds + call.timeout_s)
+        cpu_s = run(command, seconds + call.timeout_s).cpu_s
         printed = run([tool("vegeta"), "encode", "--to=csv", str(found)], seconds)
-    return parse(printed.decode(), interval_ns / 1e9, expected)
+    return parse(printed.out.decode(), interval_ns / 1e9, expected)._replace(cpu_s=cpu_s)
 
 
 def parse(printed: str, interval_s: float, expected: int) -> Hits:

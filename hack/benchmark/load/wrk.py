@@ -49,7 +49,9 @@ def closed_http(call: Call, connections: int, seconds: float) -> Load:
         threads = max(1, min(connections, cores() // 2))
         command = [tool("wrk"), f"--threads={threads}", f"--connections={connections}", f"--duration={_whole(seconds)}"]
         command += [f"--timeout={call.timeout_s:g}s", f"--script={script}", f"http://{call.address}{call.path}"]
-        return parse(run(command, seconds + call.timeout_s).decode())
+        printed = run(command, seconds + call.timeout_s)
+    load = parse(printed.out.decode())
+    return msgspec.structs.replace(load, busy=printed.cpu_s / load.seconds)
 
 
 def parse(printed: str) -> Load:
