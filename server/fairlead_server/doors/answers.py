@@ -1,20 +1,24 @@
-"""One HTTP answer as a value, and the errors' form of it. Knows neither ASGI nor sockets."""
+"""One HTTP answer as a value, the errors' form of it, and its bytes. Knows neither ASGI nor sockets."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import http
 import math
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from fairlead_server.doors.codes import HTTP
-from fairlead_server.errors import ServingError
+from fairlead_server import log
+from fairlead_server.doors.codes import HTTP, INTERNAL_MESSAGE
+from fairlead_server.errors import Kind, ServingError
 
 Header = tuple[bytes, bytes]
-_JSON: Header = (b"content-type", b"application/json")
+JSON: Header = (b"content-type", b"application/json")
+JOINED_BYTES = 256 * 1024  # an answer up to this size is copied together; beyond it a copy costs more than a write
 
 
 @dataclasses.dataclass(slots=True)
@@ -22,16 +26,16 @@ class Answer:
     """`parts` are sent one after the other and never written again (they may be views of arrays)."""
 
     status: int
-    headers: list[Header]
+    headers: Sequence[Header]
     parts: Sequence[bytes | memoryview]
 
     @property
     def length(self) -> int:
-        return sum(len(part) for part in self.parts)
+        return sum([len(part) for part in self.parts])
 
 
 def json_answer(status: int, document: Any, headers: Sequence[Header] = ()) -> Answer:
-    return Answer(status, [_JSON, *headers], [msgspec.json.encode(document)])
+    return Answer(status, [JSON, *headers], [msgspec.json.encode(document)])
 
 
 def error_answer(error: ServingError, *, status: int | None = None, headers: Sequence[Header] = ()) -> Answer:
@@ -41,13 +45,30 @@ def error_answer(error: ServingError, *, status: int | None = None, headers: Seq
     return json_answer(status or HTTP[error.kind], {"error": error.message}, more)
 
 
-def as_last_words(answer: Answer) -> bytes:
-    """The whole answer as bytes of HTTP/1.1, for a connection that ends with it."""
+def fault_answer(fault: Exception, what: str) -> Answer:
+    """A fault of ours is logged with its trace, and told without it; `what` says where it was."""
+    if isinstance(fault, ServingError):
+        return error_answer(fault)
+    log.error("request failed", path=what, trace="".join(traceback.format_exception(fault)))
+    return error_answer(ServingError(Kind.INTERNAL, INTERNAL_MESSAGE))
+
+
+def as_http(answer: Answer, *, last: bool) -> list[bytes | memoryview]:
+    """The whole answer in HTTP/1.1, to be written piece by piece; `last` ends the connection with it."""
+    length = answer.length
+    head = b"%bcontent-length: %d\r\n%b\r\n" % (
+        _first_lines(answer.status, tuple(answer.headers)), length, b"connection: close\r\n" if last else b""
+    )  # fmt: skip
+    if length <= JOINED_BYTES:
+        return [b"".join((head, *answer.parts))]
+    return [head, *[part for part in answer.parts if len(part)]]
+
+
+@functools.lru_cache(maxsize=256)
+def _first_lines(status: int, headers: tuple[Header, ...]) -> bytes:
     try:
-        phrase = http.HTTPStatus(answer.status).phrase
+        phrase = http.HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    head = [f"HTTP/1.1 {answer.status} {phrase}".encode()]
-    head += [name + b": " + value for name, value in answer.headers]
-    head += [b"content-length: %d" % answer.length, b"connection: close", b"", b""]
-    return b"\r\n".join(head) + b"".join(answer.parts)
+    lines = [f"HTTP/1.1 {status} {phrase}".encode(), *(name + b": " + value for name, value in headers)]
+    return b"".join(line + b"\r\n" for line in lines)

@@ -21,7 +21,7 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from fairlead_server.doors.answers import as_last_words, error_answer
+from fairlead_server.doors.answers import as_http, error_answer
 from fairlead_server.doors.codes import HTTP, HTTP_HEAD_TOO_LARGE
 from fairlead_server.doors.house import House
 from fairlead_server.doors.outlet import Outlet
@@ -55,6 +55,8 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]
         self._aged_at = self._since + house.limits.age_s * jitter
         self._in_head = self._in_message = self._deaf = False
         self._wire_bytes = self._body_bytes = 0
+        self._reads = self._read_bytes = self._begun_in = 0
+        self.cycle: Any = None
         self._current: Any = None
         self._active: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -82,7 +84,10 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]
 
     def _hold_reading(self) -> None:
         """Take no more requests while answers pile up, or requests do (uvicorn reads on for each that it starts)."""
-        self.transport.hold_reading(self.flow.write_paused or len(self.pipeline) >= _PIPELINE)
+        self.transport.hold_reading(self.flow.write_paused or self._is_far_ahead())
+
+    def _is_far_ahead(self) -> bool:
+        return len(self.pipeline) >= _PIPELINE
 
     # --- input
 
@@ -90,6 +95,8 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]
         if self._deaf or self.transport.is_closing():
             return
         before, rest = self._in_message, data
+        self._reads += 1
+        self._read_bytes = len(data)
         while rest and not self._deaf:
             try:
                 self.parser.feed_data(rest)
@@ -104,40 +111,56 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]
     def _declined(self, rest: bytes) -> bytes:
         """The message again without its offer to upgrade (Java's client makes one with every request), for the parser
         has passed over its body."""
-        version = self.parser.get_http_version().encode()
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         self.parser = _new_parser(self)
-        head = [self.scope["method"].encode(), b" ", self.url, b" HTTP/", version, b"\r\n"]
+        head = [method, b" ", self.url, b" HTTP/", version, b"\r\n"]
         for name, value in self.headers:
             if name not in (b"upgrade", b"http2-settings"):
                 head += (name, b": ", value, b"\r\n")
         return b"".join([*head, b"\r\n", rest])
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url: bytes = b""
+        self.headers: list[tuple[bytes, bytes]] = []
         self._in_head = self._in_message = True
         self._wire_bytes = self._body_bytes = 0
+        self._begun_in = self._reads
         self._current = None
         self._since = self._now()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # else a trailer, which nobody reads
-            super().on_header(name, value)
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > self._limits.header_bytes:
+        if self._head_is_too_large():
             self._refuse(Kind.TOO_LARGE, self._head_limit(), HTTP_HEAD_TOO_LARGE)
         elif len(self.pipeline) >= _MOST_PIPELINED:
             self._refuse(Kind.OVERLOADED, f"more than {_MOST_PIPELINED} requests were sent ahead of their answers")
         elif self.parser.should_upgrade():
-            self.scope["method"] = self.parser.get_method().decode("ascii")
-            if self.scope["method"] == "CONNECT":
+            if self.parser.get_method() == b"CONNECT":
                 self._refuse(Kind.NOT_ALLOWED, "this is no proxy: CONNECT is not done here")
         elif not self._deaf:
-            super().on_headers_complete()
+            self._take_head()
             self._current = self.cycle
             self._hold_reading()
+
+    def _take_head(self) -> None:
+        """The message being read becomes uvicorn's: a scope, a cycle and, in its turn, a task."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        self.headers += headers
+        self.expect_100_continue = any(n == b"expect" and v.lower() == b"100-continue" for n, v in headers)
+        super().on_headers_complete()
+
+    def _head_is_too_large(self) -> bool:
+        """Counted only where it can be: what came in one read of no more bytes is within the limit."""
+        if self._begun_in == self._reads and self._read_bytes <= self._limits.header_bytes:
+            return False
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        return size > self._limits.header_bytes
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -198,11 +221,12 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]
         """Answer the message being read with an error and end, once the answers before it are out."""
         self._house.gate.note(kind)
         self._deaf = True
-        self._last_words = as_last_words(error_answer(ServingError(kind, message), status=status or HTTP[kind]))
+        answer = error_answer(ServingError(kind, message), status=status or HTTP[kind])
+        self._last_words = b"".join(as_http(answer, last=True))
         unfinished, self._current = self._current, None
         if unfinished is not None:
+            self._abandon(unfinished)
             if unfinished is self._active:
-                self._abandon(unfinished)
                 self._active = None
                 if unfinished.response_started:  # it was being answered already: nothing may be added
                     self.transport.close()
@@ -223,7 +247,7 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]
             return
         cycle.disconnected = True
         cycle.message_event.set()
-        if self._task is not None:
+        if cycle is self._active and self._task is not None:
             self._task.cancel()
 
     def _weigh(self, size: int) -> None:

@@ -24,8 +24,13 @@ class Gate:
     def note(self, kind: Kind) -> None:
         self.refused[kind.value] = self.refused.get(kind.value, 0) + 1
 
-    def __enter__(self) -> None:
-        if self.inside >= self.limit:
+    @property
+    def full(self) -> bool:
+        return self.inside >= self.limit
+
+    def enter(self) -> None:
+        """Raises OVERLOADED where the worker holds its limit; else `leave` has to follow, once."""
+        if self.full:
             self.note(Kind.OVERLOADED)
             raise ServingError(
                 Kind.OVERLOADED,
@@ -34,5 +39,11 @@ class Gate:
             )
         self.inside += 1
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def leave(self) -> None:
         self.inside -= 1
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.leave()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.config import Config
@@ -25,9 +26,11 @@ _ATTACH_S = 1.0
 
 
 class HttpServer:
-    """Made inside a running loop."""
+    """Made inside a running loop. `connection` makes the protocol of one connection."""
 
-    def __init__(self, app: Any, limits: Limits, gate: Gate) -> None:
+    def __init__(
+        self, app: Any, limits: Limits, gate: Gate, connection: Callable[..., Connection] = Connection
+    ) -> None:
         self._config = Config(
             app, http=Connection, ws="none", lifespan="off", interface="asgi3",
             log_config=None, access_log=False, server_header=False, date_header=False, proxy_headers=False,
@@ -35,6 +38,7 @@ class HttpServer:
         self._config.load()
         self._loop = asyncio.get_running_loop()
         self._house = House(limits, gate)
+        self._connection = connection
         self._listener: Listener | None = None
         self._sweep_s = min(_SLOWEST_SWEEP_S, min(limits.read_s, limits.idle_s, limits.write_s) / 4)
         self._sweeper: asyncio.TimerHandle | None = None
@@ -45,7 +49,7 @@ class HttpServer:
 
     def start(self, sock: socket.socket) -> None:
         """Accept from this listening socket, which stays the caller's."""
-        self._listener = Listener(sock, lambda: Connection(self._config, self._house, {}, self._loop))
+        self._listener = Listener(sock, lambda: self._connection(self._config, self._house, {}, self._loop))
         self._listener.start()
         self._sweep()
 

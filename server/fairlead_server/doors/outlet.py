@@ -75,8 +75,9 @@ class Outlet:
         return self._wants_pause or self._held
 
     def hold_reading(self, held: bool) -> None:
-        self._held = held
-        self._set_reading()
+        if held != self._held:
+            self._held = held
+            self._set_reading()
 
     def abort(self) -> None:
         self._closing = True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import urllib.parse
 
 from fairlead_server.errors import Kind, ServingError
@@ -22,6 +23,9 @@ class Action(enum.Enum):
 
 
 METHODS = dict.fromkeys(Action, ("GET", "HEAD")) | {Action.INFER: ("POST",)}
+
+# What was found is remembered. Clients choose the URLs, so both their number and their length have a bound.
+_KEPT, _LONGEST_KEPT = 4096, 512
 
 _OF_MODEL = {(): Action.MODEL, ("ready",): Action.MODEL_READY, ("infer",): Action.INFER}
 
@@ -47,6 +51,26 @@ def find(raw_path: bytes) -> Target:
         case ["v2", "models", model, *rest] if model and tuple(rest) in _OF_MODEL:
             return Target(_OF_MODEL[tuple(rest)], model)
     raise ServingError(Kind.NOT_FOUND, "no such path: the protocol's paths begin with /v2, see docs/protocol.md")
+
+
+def find_infer(url: bytes) -> Target | None:
+    """The target of a request's URL where it is an inference as most write it; None for any other, which is not to
+    say that there is none."""
+    if len(url) > _LONGEST_KEPT:
+        return None
+    return _infer_at(url)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _infer_at(url: bytes) -> Target | None:
+    path, _, _ = url.partition(b"?")
+    if not path.startswith(b"/") or b"#" in url:
+        return None
+    try:
+        target = find(path)
+    except ServingError:
+        return None
+    return target if target.action is Action.INFER else None
 
 
 def _segments(raw_path: bytes) -> list[str]:

@@ -10,43 +10,32 @@ This module must not know connections: limits of time and of headers are the con
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from fairlead_server import log
-from fairlead_server.doors.answers import Answer, error_answer, json_answer
+from fairlead_server.doors.answers import JOINED_BYTES, Answer, error_answer, fault_answer, json_answer
 from fairlead_server.doors.body import ClientGone, Receive, read_body
-from fairlead_server.doors.codes import INTERNAL_MESSAGE
-from fairlead_server.doors.gate import Gate
+from fairlead_server.doors.headers import Headers
+from fairlead_server.doors.infer import InferDoor
 from fairlead_server.doors.paths import METHODS, Action, Target, find
-from fairlead_server.doors.seam import InferenceService, terms_of
+from fairlead_server.doors.seam import InferenceService
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.models.inference import InferRequest, InferResponse
-from fairlead_server.protocols import v2_binary
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-HEADER_LENGTH = "inference-header-content-length"
-_JOINED_BYTES = 256 * 1024  # an answer up to this size is copied together; beyond it a copy costs more than a write
-
 
 class RestApp:
-    def __init__(self, service: InferenceService, gate: Gate, body_bytes: int) -> None:
+    def __init__(self, service: InferenceService, infer: InferDoor) -> None:
         self._service = service
-        self._gate = gate
-        self._body_bytes = body_bytes
+        self._infer_door = infer
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         try:
             answer = await self._answer(scope, receive)
-        except ServingError as error:
-            answer = error_answer(error)
         except ClientGone:
             return
-        except Exception:
-            log.error("request failed", path=scope["path"], trace=traceback.format_exc())
-            answer = error_answer(ServingError(Kind.INTERNAL, INTERNAL_MESSAGE))
+        except Exception as fault:
+            answer = fault_answer(fault, scope["path"])
         await _send(answer, send)
 
     async def _answer(self, scope: Mapping[str, Any], receive: Receive) -> Answer:
@@ -56,7 +45,7 @@ class RestApp:
             error = ServingError(Kind.NOT_ALLOWED, f"this path takes {' or '.join(allowed)}")
             return error_answer(error, headers=[(b"allow", ", ".join(allowed).encode())])
         if target.action is Action.INFER:
-            with self._gate:
+            with self._infer_door.gate:
                 return await self._infer(target, scope, receive)
         return self._look_up(target)
 
@@ -75,27 +64,20 @@ class RestApp:
                 return _yes_or_no("ready", service.model_ready(model, version), name=model)
 
     async def _infer(self, target: Target, scope: Mapping[str, Any], receive: Receive) -> Answer:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = Headers(scope["headers"])
         try:
-            body = await read_body(receive, headers, self._body_bytes)
-            request = v2_binary.decode_request(body, headers.get(HEADER_LENGTH))
-            terms = terms_of(request.parameters, headers, asyncio.get_running_loop().time())
+            body = await read_body(receive, headers, self._infer_door.body_bytes)
         except ServingError as error:
-            self._gate.note(error.kind)
+            self._infer_door.gate.note(error.kind)
             raise
-        response = await self._service.infer(target.model, target.version, request, headers, terms)
-        return _inferred(response, request)
-
-
-def _inferred(response: InferResponse, request: InferRequest) -> Answer:
-    parts, header_length = v2_binary.encode_response(response, request)
-    if header_length is None:
-        return Answer(200, [(b"content-type", b"application/json")], parts)
-    return Answer(
-        200,
-        [(b"content-type", b"application/octet-stream"), (HEADER_LENGTH.encode(), b"%d" % header_length)],
-        parts,
-    )
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        begun = self._infer_door.begin(target, headers, body, answered.set_result)
+        if isinstance(begun, Answer):
+            return begun
+        try:
+            return await answered
+        finally:
+            begun.cancel()
 
 
 def _yes_or_no(word: str, yes: bool, **more: str) -> Answer:
@@ -106,6 +88,6 @@ async def _send(answer: Answer, send: Send) -> None:
     length = answer.length
     headers = [*answer.headers, (b"content-length", b"%d" % length)]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    parts = [b"".join(answer.parts)] if length <= _JOINED_BYTES else [part for part in answer.parts if len(part)]
+    parts = [b"".join(answer.parts)] if length <= JOINED_BYTES else [part for part in answer.parts if len(part)]
     for at, part in enumerate(parts, start=1):
         await send({"type": "http.response.body", "body": part, "more_body": at < len(parts)})

@@ -7,10 +7,13 @@ itself (SO_REUSEPORT).
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 
+from fairlead_server.doors.fast_http import FastConnection
 from fairlead_server.doors.gate import Gate
 from fairlead_server.doors.http_server import HttpServer
+from fairlead_server.doors.infer import InferDoor
 from fairlead_server.doors.rest import RestApp
 from fairlead_server.doors.rpc import RpcServer
 from fairlead_server.service.journey import Service
@@ -26,7 +29,9 @@ class Entrance:
         self._service = service
         self._address = f"{in_url(settings.host)}:{settings.grpc_port}"
         self._listening = socket.socket(fileno=http_fd)
-        self._http = HttpServer(RestApp(service, self.gate, limits.body_bytes), limits, self.gate)
+        infer = InferDoor(service, self.gate, limits.body_bytes)
+        connection = functools.partial(FastConnection, infer=infer)
+        self._http = HttpServer(RestApp(service, infer), limits, self.gate, connection)
         self._rpc = RpcServer(service, self.gate, limits, settings.drain.grace_s)
 
     @property

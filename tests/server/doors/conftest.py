@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ from typing import Any
 import pytest
 import uvloop
 
+from fairlead_server.doors.fast_http import FastConnection
 from fairlead_server.doors.gate import Gate
 from fairlead_server.doors.http_server import HttpServer
+from fairlead_server.doors.infer import InferDoor
 from fairlead_server.doors.rest import RestApp
 from fairlead_server.doors.rpc import RpcServer
 from fairlead_server.settings import Limits
@@ -70,7 +73,8 @@ def open_doors(
 
     async def begin() -> Doors:
         gate = Gate(limits.concurrent)
-        http = HttpServer(RestApp(service, gate, limits.body_bytes), limits, gate)
+        infer = InferDoor(service, gate, limits.body_bytes)
+        http = HttpServer(RestApp(service, infer), limits, gate, functools.partial(FastConnection, infer=infer))
         http.start(listening)
         server = RpcServer(service, gate, limits, grace_s=5) if rpc else None
         port = await server.start("127.0.0.1:0") if server else 0

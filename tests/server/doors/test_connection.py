@@ -229,14 +229,14 @@ def test_a_kept_connection_is_closed_after_the_idle_limit(doors: Any) -> None:
 
 
 def test_a_client_that_leaves_cancels_its_inference(doors: Any) -> None:
-    """A disconnect ends the work on the request, also when other requests are queued behind it."""
+    """A disconnect ends the work on its requests, also when they were sent ahead and others are queued behind them."""
     doors.service.delay_s = 5
     for data in (post(), post() + post() + GET):
         with doors.connect() as sock:
             sock.sendall(data)
             time.sleep(0.1)
         time.sleep(0.1)
-    assert (doors.service.cancelled, doors.gate.inside, doors.http.connections) == (2, 0, 0)
+    assert (doors.service.cancelled, doors.gate.inside, doors.http.connections) == (3, 0, 0)
 
 
 def test_an_aged_connection_is_told_to_close(open_doors: Callable[..., Any]) -> None:

@@ -100,7 +100,7 @@ def test_a_request_half_sent_is_served(doors: Any) -> None:
 
 def test_queued_requests_of_one_connection_are_all_answered(doors: Any) -> None:
     """Pipelined requests that were read are answered; the last answer says close."""
-    doors.service.delay_s = 0.1
+    doors.service.delay_s = 0.3
     request = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
     with doors.connect() as sock:
         sock.sendall(request * 3)

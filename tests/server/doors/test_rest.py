@@ -11,6 +11,7 @@ import pytest
 
 from fairlead_server.doors.codes import HTTP
 from fairlead_server.doors.gate import Gate
+from fairlead_server.doors.infer import InferDoor
 from fairlead_server.doors.rest import RestApp
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.testing import FakeService
@@ -38,7 +39,7 @@ class Asked:
             "raw_path": path.encode(),
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
         }
-        asyncio.run(RestApp(self.service, self.gate, LIMIT)(scope, self._receive, self._send))
+        asyncio.run(RestApp(self.service, InferDoor(self.service, self.gate, LIMIT))(scope, self._receive, self._send))
 
     async def _receive(self) -> dict[str, Any]:
         self.read += 1
