@@ -34,8 +34,11 @@ class Bench:
 class Measure(Protocol):
     """`names` are the rows that it brings figures for; `needs` the models it serves."""
 
-    names: tuple[str, ...]
-    needs: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
 
     def round(self, bench: Bench) -> Iterator[Figure]:
         """One round over the subjects that the run has and the measure knows. A subject that fails is told by
