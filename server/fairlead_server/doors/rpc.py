@@ -7,25 +7,19 @@ nobody else has the port is the supervisor's to prove. What drives grpc is next 
 from __future__ import annotations
 
 import asyncio
-import math
-import traceback
 from collections.abc import Callable
 from typing import Any
 
-from fairlead_server import log
-from fairlead_server.doors.codes import GRPC, INTERNAL_MESSAGE
 from fairlead_server.doors.farewell import say_goodbye
 from fairlead_server.doors.gate import Gate
-from fairlead_server.doors.grpc_core import Call, CoreServer, Trailers
-from fairlead_server.doors.seam import InferenceService, terms_of
+from fairlead_server.doors.grpc_core import Call, CoreServer
+from fairlead_server.doors.rpc_infer import RpcInferDoor, refuse
+from fairlead_server.doors.seam import InferenceService
 from fairlead_server.doors.untaken import Untaken
-from fairlead_server.errors import Kind, ServingError
-from fairlead_server.models.inference import Terms
 from fairlead_server.protocols import v2_proto
 from fairlead_server.protocols.v2_messages import SERVICE, message
 from fairlead_server.settings import Limits
 
-_LONGEST_DETAILS = 1500  # bytes: clients refuse trailers over 8 KiB, and gRPC may write one byte as three
 _LARGEST_MESSAGE = 2**31 - 1
 
 _ModelReadyRequest = message("ModelReadyRequest")
@@ -44,8 +38,7 @@ class RpcServer:
 
     def __init__(self, service: InferenceService, gate: Gate, limits: Limits, grace_s: float) -> None:
         self._service = service
-        self._gate = gate
-        self._untaken = Untaken(limits.unsent_bytes, limits.write_s)
+        self._inferring = RpcInferDoor(service, gate, Untaken(limits.unsent_bytes, limits.write_s))
         self._port = 0
         self._loop = asyncio.get_running_loop()
         self._server = CoreServer(_options(limits, grace_s), self._take)
@@ -73,13 +66,12 @@ class RpcServer:
         if call.request is None:
             call.refuse("UNIMPLEMENTED", b"the call has no request message: it takes exactly one")
         elif call.method == _INFER:
-            task = self._loop.create_task(self._infer(call, call.request))
-            call.gone = task.cancel
+            self._inferring.take(call, call.request)
         elif handler := self._handlers.get(call.method):
             try:
                 call.answer(handler(call.request))
             except Exception as fault:
-                _refuse(call, fault)
+                refuse(call, fault)
         else:
             call.refuse("UNIMPLEMENTED", b"there is no such method")
 
@@ -100,47 +92,12 @@ class RpcServer:
         wanted = v2_proto.parse(_ModelMetadataRequest, data)
         return _bytes(_ModelMetadata(**_known(self._service.model_metadata(wanted.name, wanted.version or None))))
 
-    async def _infer(self, call: Call, data: bytes) -> None:
-        try:
-            with self._gate:
-                await self._answer(call, data)
-        except Exception as fault:
-            _refuse(call, fault)
-
-    async def _answer(self, call: Call, data: bytes) -> None:
-        peer = call.peer
-        try:
-            await self._untaken.room(peer)
-            model, version, request = v2_proto.decode_request(data)
-            headers = {key: value for key, value in call.metadata if isinstance(value, str)}
-            terms = _sooner(terms_of(request.parameters, headers, self._loop.time()), call, self._loop.time())
-        except ServingError as error:
-            self._gate.note(error.kind)
-            raise
-        response = await self._service.infer(model, version, request, headers, terms)
-        answer = v2_proto.encode_response(response)
-        call.answer(answer, self._untaken.answered(peer, len(answer)))
-
 
 def _path(method: str) -> bytes:
     return f"/{SERVICE}/{method}".encode()
 
 
 _INFER = _path("ModelInfer")
-
-
-def _refuse(call: Call, fault: Exception) -> None:
-    """With the status of its kind; a fault of ours is logged and not shown."""
-    if isinstance(fault, ServingError):
-        error = fault
-    else:
-        log.error("request failed", trace="".join(traceback.format_exception(fault)))
-        error = ServingError(Kind.INTERNAL, INTERNAL_MESSAGE)
-    details = error.message.encode()[:_LONGEST_DETAILS].decode("utf-8", "ignore").encode()
-    trailers: Trailers = ()
-    if error.retry_after is not None:
-        trailers = (("grpc-retry-pushback-ms", str(round(error.retry_after * 1000))),)
-    call.refuse(GRPC[error.kind], details, trailers)
 
 
 def _options(limits: Limits, grace_s: float) -> list[tuple[str, int]]:
@@ -168,14 +125,6 @@ def _known(metadata: dict[str, Any]) -> dict[str, Any]:
         for side in ("inputs", "outputs")
     }
     return metadata | tensors
-
-
-def _sooner(asked: Terms, call: Call, now: float) -> Terms:
-    """With the call's own deadline, where that is the nearer one."""
-    remaining = call.remaining_s()
-    if remaining == math.inf or (asked.deadline is not None and asked.deadline <= now + remaining):
-        return asked
-    return asked._replace(deadline=now + remaining)
 
 
 def _bytes(answer: Any) -> bytes:

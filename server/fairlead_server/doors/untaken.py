@@ -23,13 +23,14 @@ class Untaken:
         self._bytes: dict[bytes, int] = {}
         self._taken: dict[bytes, asyncio.Event] = {}
 
+    def has_room(self, peer: bytes) -> bool:
+        return self._bytes.get(peer, 0) <= self._limit_bytes
+
     async def room(self, peer: bytes) -> None:
         """Raises SLOW_CLIENT when the client takes too little for too long."""
-        if self._bytes.get(peer, 0) <= self._limit_bytes:
-            return
         try:
             async with asyncio.timeout(self._wait_s):
-                while self._bytes.get(peer, 0) > self._limit_bytes:
+                while not self.has_room(peer):
                     await self._taken.setdefault(peer, asyncio.Event()).wait()
         except TimeoutError:
             message = f"{self._bytes.get(peer, 0)} bytes of earlier answers wait for this client: it takes none of them"

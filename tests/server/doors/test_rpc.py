@@ -265,9 +265,11 @@ def test_a_client_that_takes_no_answers_is_given_few(open_doors: Callable[..., A
     with open_doors(limits=Limits(unsent_bytes=10_000, write_s=0.5), rpc=True) as doors:
         with socket.create_connection(("127.0.0.1", doors.grpc_port), timeout=5) as client:
             client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + no_window)
+            refused = b""
             for stream in (1, 3, 5):
                 client.sendall(frame(1, 4, stream, head) + frame(0, 1, stream, body))
-            refused = b""
+                while bytes([1, 4, 0, 0, 0, 1]) not in refused:  # the head of the first answer
+                    refused += client.recv(65536)
             while refused.count(b"wait for this client") < 2:
                 refused += client.recv(65536)
             assert len(doors.service.requests) == 1
