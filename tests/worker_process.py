@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ class Ports:
 class Process:
     """`messages` holds all that was received so far."""
 
-    def __init__(self, role: str, ports: Ports, *, name: str = "w1", cores: int = 2) -> None:
+    def __init__(
+        self, role: str, ports: Ports, *, name: str = "w1", cores: int = 2, command: Sequence[str] = COMMAND
+    ) -> None:
         self.marks_fd = marks.create()
         self._ours, theirs = socket.socketpair()
         fds = [theirs.fileno(), ports.http.fileno(), self.marks_fd]
@@ -65,7 +67,7 @@ class Process:
         self.log = Path(ports.settings.state_dir) / f"{name}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, role, *arguments], pass_fds=fds, stderr=log, start_new_session=True
+                [*command, role, *arguments], pass_fds=fds, stderr=log, start_new_session=True
             )
         theirs.close()
         self.messages: list[Any] = []

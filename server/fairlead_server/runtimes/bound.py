@@ -39,7 +39,7 @@ class BoundRuns:
             return self._run(binding, outputs, inputs)
         except Exception as fault:  # ONNX Runtime's exceptions have no base of their own
             later = _settled(binding)
-            if later:
+            if later not in str(fault):
                 raise RuntimeError(f"{fault}; then {later}") from fault
             raise
 

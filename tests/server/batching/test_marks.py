@@ -23,6 +23,21 @@ def test_what_runs_is_seen_and_gone_after() -> None:
     os.close(fd)
 
 
+def test_a_run_on_the_loop_is_told_apart() -> None:
+    """Of several that run, the one that holds up the loop; the writer sees what the supervisor sees."""
+    fd = marks.create()
+    writer = marks.Marks(fd)
+    churn, fraud = writer.mark("churn" * 6), writer.mark("f" * 48)
+    churn.enter()
+    slot = fraud.enter(in_place=True)
+    assert marks.read_in_place(fd) == ("f" * 48,)
+    assert marks.read(fd) == writer.running() == ("churn" * 6, "f" * 48)
+    fraud.leave(slot)
+    assert marks.read_in_place(fd) == ()
+    writer.close()
+    os.close(fd)
+
+
 def test_more_runs_than_slots_are_left_unmarked() -> None:
     """A full board delays nobody, and gives no slot away twice."""
     fd = marks.create()

@@ -3,7 +3,8 @@
     python scripted_child.py worker|trial|fetcher --link-fd N --settings JSON ...
 
 Names: `kills-trial` dies in its trial; `hangs` never ends it; `bad` fails it for good; `flaky` fails the first
-load of every worker; `landmine` is marked as running for ever; `numb` silences its worker. A source called `missing`
+load of every worker; `landmine` is marked as running for ever; `numb` silences its worker; `blocks` does so while it
+runs on the loop, and `breaks` loses the worker's device. A source called `missing`
 cannot be fetched, one called `late` only the second time.
 """
 
@@ -25,6 +26,7 @@ from fairlead_server.link.messages import (
     Accepting,
     Applied,
     Apply,
+    Broken,
     Counts,
     Drain,
     Fetch,
@@ -106,7 +108,7 @@ class Worker:
     def take(self, message: object) -> None:
         if isinstance(message, Load):
             self.catalog.load(message.uid, message.model, message.version, message)
-            self.numb = self.numb or message.model == "numb"
+            self.numb = self.numb or message.model in ("numb", "blocks")
         elif isinstance(message, Unload):
             self.catalog.unload(message.uid)
         elif isinstance(message, Apply):
@@ -121,8 +123,10 @@ class Worker:
             else:
                 self.catalog.warming(action.uid)
                 self.catalog.opened(action.uid, held.source.version)
-                if held.source.model == "landmine":
-                    self.marks.mark(action.uid).enter()
+                if held.source.model in ("landmine", "blocks"):
+                    self.marks.mark(action.uid).enter(in_place=held.source.model == "blocks")
+                if held.source.model == "breaks":
+                    asyncio.get_running_loop().call_later(0.1, self.link.send, Broken("CUDA error 700", (action.uid,)))
         self.tell()
 
     def tell(self) -> None:

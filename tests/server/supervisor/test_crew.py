@@ -30,6 +30,8 @@ DRAINING = dataclasses.replace(A, state="draining", drain_until=110.0)
         ([LEAVING], Around(100.0, 1, both_fit=False), DrainOne("w1")),
         ([LEAVING, NEW], Around(100.0, 1), None),
         ([LEAVING, B], Around(100.0, 1), DrainOne("w1")),
+        ([LEAVING, dataclasses.replace(B, leaving=True)], Around(100.0, 1), DrainOne("w1")),
+        ([LEAVING, dataclasses.replace(NEW, leaving=True)], Around(100.0, 1), DrainOne("w3")),
         ([DRAINING], Around(100.0, 1, both_fit=False), Start()),
         ([DRAINING, B], Around(100.0, 1), None),
         ([DRAINING, B], Around(111.0, 1), Kill("w1", "it did not drain in time")),

@@ -268,6 +268,43 @@ def test_a_silent_worker_is_replaced(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+def test_what_hangs_its_worker_three_times_is_condemned(tmp_path: Path) -> None:
+    """A run that holds up the loop costs all others their worker, as a death does; who it was is told at once."""
+
+    async def play() -> None:
+        async with replica(tmp_path) as supervisor:
+            await supervisor.put_catalog(document(1, {"a": {"1": "src"}, "blocks": {"1": "boom"}}), False)
+            told = await until("the condition", lambda: supervisor.status().conditions.get("WorkerStuck"))
+            assert "silent" in told
+            assert told.endswith("(running: blocks)")
+            held = await state(supervisor, "blocks", "1", "failed")
+            assert held.final
+            assert "worker died 3 times" in held.reason
+            assert "hung" in held.reason
+            await until("a worker", lambda: workers(supervisor) == ["w4"])
+
+    asyncio.run(play())
+
+
+def test_a_worker_whose_device_is_lost_is_replaced(tmp_path: Path) -> None:
+    """Meanwhile the replica is not ready; the third time condemns what was running, and the others go on."""
+
+    async def play() -> None:
+        async with replica(tmp_path) as supervisor:
+            await supervisor.put_catalog(document(1, {"a": {"1": "src"}, "breaks": {"1": "boom"}}), False)
+            await until("the loss", lambda: supervisor.not_ready() == "a device is lost: see /control/status")
+            assert supervisor.status().conditions["DeviceLost"] == "w1: CUDA error 700 (running: breaks)"
+            held = await state(supervisor, "breaks", "1", "failed")
+            assert held.final
+            assert "worker died 3 times" in held.reason
+            await until("a whole worker", lambda: not supervisor.not_ready())
+            assert supervisor.status().models["a"].route == {"1": 1.0}
+            assert supervisor.status().conditions["CrashLoop"].startswith("3 workers in a row")
+            assert "fairlead_worker_deaths_total 0.0" in (await get(supervisor, "metrics", "/metrics")).text
+
+    asyncio.run(play())
+
+
 def test_a_worker_is_replaced_without_a_gap(tmp_path: Path) -> None:
     """The successor accepts before the old one drains: there is always one that accepts."""
 
