@@ -35,12 +35,17 @@ class Reading(NamedTuple):
 Readings = Mapping[tuple[str, str, str], Reading]
 
 
-def rows_of(figures: Sequence[Figure], roles: Mapping[str, Role], causes: Mapping[str, str]) -> list[Row]:
-    """A row for each measure, part and subject, and for each goal where a figure has several. `roles` of the subjects
-    (who is not in it is Fairlead's own); `causes` say where the time of a missed goal goes, by measure."""
+def rows_of(figures: Sequence[Figure], roles: Mapping[str, Role]) -> list[Row]:
+    """A row for each measure, part and subject, and for each goal where a figure has several. `roles` of the subjects:
+    who is not in it is Fairlead's own."""
     readings = _readings(figures)
-    rows = [row for reading in readings.values() for row in _rows(reading, readings, roles, causes)]
+    rows = [row for reading in readings.values() for row in _rows(reading, readings, roles)]
     return sorted(rows, key=lambda row: _ORDER.get(row.measure, len(_ORDER)))
+
+
+def with_causes(rows: Sequence[Row], causes: Mapping[str, str]) -> list[Row]:
+    """`causes` say where the time of a missed goal goes, by measure."""
+    return [msgspec.structs.replace(row, cause=causes.get(row.measure, "") if row.met is False else "") for row in rows]
 
 
 def _readings(figures: Sequence[Figure]) -> Readings:
@@ -50,11 +55,11 @@ def _readings(figures: Sequence[Figure]) -> Readings:
     return {key: Reading(*key, tuple(one.value for one in each), each[-1]) for key, each in found.items()}
 
 
-def _rows(reading: Reading, readings: Readings, roles: Mapping[str, Role], causes: Mapping[str, str]) -> Iterator[Row]:
+def _rows(reading: Reading, readings: Readings, roles: Mapping[str, Role]) -> Iterator[Row]:
     mine = (reading.measure, reading.part, reading.subject)
     goals = [goal for goal in GOALS if (goal.measure, goal.part, goal.subject) == mine]
     for goal in goals:
-        yield _judged(reading, goal, readings, roles, causes)
+        yield _judged(reading, goal, readings, roles)
     if not goals:
         yield _told(reading, readings, roles)
 
@@ -64,16 +69,13 @@ def _told(reading: Reading, readings: Readings, roles: Mapping[str, Role]) -> Ro
     return _row(reading, reading.value, best.subject if best else "", best.value if best else None)
 
 
-def _judged(
-    reading: Reading, goal: Goal, readings: Readings, roles: Mapping[str, Role], causes: Mapping[str, str]
-) -> Row:
+def _judged(reading: Reading, goal: Goal, readings: Readings, roles: Mapping[str, Role]) -> Row:
     value = reading.worst() if goal.worst else reading.value
     against, reference = _reference(reading, goal, readings, roles)
     met = judge(goal, value, reference)
     compared = against if goal.against or goal.parts else ""
     row = _row(reading, value, compared, reference if compared else None)
-    cause = causes.get(reading.measure, "") if met is False else ""
-    return msgspec.structs.replace(row, goal=text(goal, reading.like.unit), met=met, cause=cause)
+    return msgspec.structs.replace(row, goal=text(goal, reading.like.unit), met=met)
 
 
 def _reference(reading: Reading, goal: Goal, readings: Readings, roles: Mapping[str, Role]) -> tuple[str, float | None]:

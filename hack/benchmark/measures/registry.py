@@ -1,19 +1,33 @@
-"""Every measure that there is. Who adds one adds a line here, and its title (and goal) in goals.py."""
+"""Every measure that there is. Who adds one adds an entry here, and its title (and goal) in goals.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from benchmark.measure import Measure
 from benchmark.measures import engines, throughput
 
-_MAKERS: tuple[tuple[tuple[str, ...], Callable[[Sequence[str]], Measure]], ...] = (
-    (tuple(row.name for row in throughput.ROWS), throughput.Throughput),
-    (("engine-ray", "workers"), engines.Engines),
+
+class Entry(NamedTuple):
+    """`make` is given those of its rows' names that were asked for; `tools` are the generators that it uses; `beside`
+    says whether it measures peers and limits, too. What takes long and varies little has fewer rounds."""
+
+    names: tuple[str, ...]
+    make: Callable[[Sequence[str]], Measure]
+    tools: tuple[str, ...] = ()
+    beside: bool = False
+    most_rounds: int = 1_000
+
+
+ENTRIES = (
+    Entry(tuple(row.name for row in throughput.ROWS), throughput.Throughput, ("wrk", "ghz"), beside=True),
+    Entry(("engine-ray", "workers"), engines.Engines, ("wrk",)),
 )
-NAMES = tuple(name for names, _ in _MAKERS for name in names)
+NAMES = tuple(name for entry in ENTRIES for name in entry.names)
 
 
-def measures(names: Sequence[str]) -> list[Measure]:
-    """Those that bring figures for the rows named, each for those of its own only."""
-    return [make([name for name in own if name in names]) for own, make in _MAKERS if any(n in names for n in own)]
+def needs(name: str) -> frozenset[str]:
+    """The models that a row needs."""
+    (entry,) = [entry for entry in ENTRIES if name in entry.names]
+    return frozenset(entry.make([name]).needs)

@@ -65,7 +65,7 @@ class Throughput:
         bench.say(f"{IN_PROCESS}: {model.name}")
         rates = in_process(model, bench.threads, bench.seconds / 2)
         best = max(rates, key=lambda rows: rates[rows])
-        note = ", ".join(f"{rate:.4g} with {rows} row(s) a run" for rows, rate in rates.items())
+        note = ", ".join(f"{rate:,.0f} rows a second with {rows} in a run" for rows, rate in rates.items())
         for row in self._rows:
             if row.model == model.name and not row.p50:
                 yield Figure(row.name, IN_PROCESS, rates[best], "requests/s", "more", note=note)

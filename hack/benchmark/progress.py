@@ -1,0 +1,46 @@
+"""How far a run is, told line by line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Progress:
+    """`rounds` of equal length are expected: after the first, the time that is left is told, too."""
+
+    def __init__(self, rounds: int, out: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
+        self.failures: list[str] = []
+        self._rounds = rounds
+        self._out = out
+        self._now = now
+        self._began = self._round_began = now()
+        self._round = 0
+        self._first_s = 0.0
+
+    def next_round(self) -> None:
+        now = self._now()
+        if self._round == 1:
+            self._first_s = now - self._round_began
+        self._round_began = now
+        self._round += 1
+
+    def say(self, text: str) -> None:
+        self._out(f"{_clock(self._now() - self._began)} {self._where()}{text}")
+
+    def fail(self, text: str) -> None:
+        """Told once, however many rounds it fails in."""
+        if text not in self.failures:
+            self.failures.append(text)
+        self.say(f"NOT MEASURED: {text}")
+
+    def _where(self) -> str:
+        if not self._round:
+            return ""
+        left = self._first_s * (self._rounds - self._round + 1) - (self._now() - self._round_began)
+        told = f", {_clock(max(0.0, left))} left" if self._first_s else ""
+        return f"[round {self._round} of {self._rounds}{told}] "
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
