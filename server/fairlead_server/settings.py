@@ -48,6 +48,8 @@ class ReplicaSettings(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     workers: int = 1
     cores: int = 0  # for all workers together; 0: what the process may use
     memory_limit_bytes: int = 0  # 0: the container's, else the machine's
+    gpus: float = 0.0  # that Ray gives to one replica; may be a part of one
+    gpu_memory_bytes: int = 0  # for its sessions on a GPU together; 0: they are not counted
     cache_bytes: int = 20 * 2**30  # the model cache grows so far before versions that nothing names are evicted
     log_level: str = "info"
     limits: Limits = Limits()

@@ -96,6 +96,10 @@ def _check_numbers(found: argparse.Namespace) -> None:
         raise Unusable("the four ports are four different ones")
     if found.port_step < 0 or found.cores < 0:
         raise Unusable("--port-step and --cores are not negative")
+    if not (math.isfinite(found.gpus) and found.gpus >= 0):
+        raise Unusable("--gpus is a number, and not negative")
+    if found.gpus and found.engine == "process":
+        raise Unusable("--gpus belongs to --engine ray: this process sees what CUDA_VISIBLE_DEVICES leaves it")
     times = (found.drain_balancer or 0.0, found.drain_grace, found.drain_idle)
     if not all(math.isfinite(seconds) and seconds >= 0 for seconds in times):
         raise Unusable("--drain-balancer, --drain-grace and --drain-idle are seconds, and not negative")
@@ -127,6 +131,8 @@ def _settings(found: argparse.Namespace) -> ReplicaSettings:
         workers=found.workers,
         cores=found.cores,
         memory_limit_bytes=found.memory_limit,
+        gpus=found.gpus,
+        gpu_memory_bytes=found.gpu_memory,
         log_level=found.log_level,
         drain=Drain(_balancer_s(found), found.drain_grace, found.drain_idle),
     )
@@ -164,6 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--ray-address", default="", metavar="ADDR", help="a running Ray; without it one is started")
     how.add_argument("--cores", type=int, default=0, metavar="N", help="for all workers together (default: all)")
     how.add_argument("--memory-limit", type=size, default=0, metavar="SIZE", help="default: the container's")
+    how.add_argument("--gpus", type=float, default=0.0, metavar="N", help="of one replica on Ray, 0.5 for half of one")
+    how.add_argument("--gpu-memory", type=size, default=0, metavar="SIZE", help="for sessions on a GPU (default: any)")
     how.add_argument("--pool", default="default", help="the pool's name")
     how.add_argument("--replica", default="", help="this replica's name (default: the host's)")
     how.add_argument("--state-dir", default=default_state_dir(), metavar="DIR", help="default: %(default)s")

@@ -51,6 +51,10 @@ TINY = bytes.fromhex(
     "5a140a0178120f0a0d080112090a0312016e0a02080462140a"
     "0179120f0a0d080112090a0312016e0a02080442040a00100d"
 )
+_NO_DEVICE = (
+    "CUDA was asked for and could not be started: see the driver's and CUDA's versions, and whether the process may "
+    "use a GPU (on Ray: --gpus)"
+)
 _QUIET = 4  # fatal only: what fails is raised, and told by us
 
 
@@ -115,6 +119,8 @@ def _open(path: Path, options: ort.SessionOptions, providers: list[Any]) -> Any:
         text = str(fault)
         if ort_messages.is_memory(text) or isinstance(fault, MemoryError):
             raise LoadFailure("there is not enough memory to open the model", final=False) from fault
+        if ort_messages.is_device(text):  # not the model's fault: it is tried again
+            raise LoadFailure(f"{_NO_DEVICE}: {ort_messages.plain(text)}", final=False) from fault
         raise LoadFailure(ort_messages.load_sentence(text)) from fault
 
 
@@ -179,7 +185,7 @@ def _fallen_back(session: Any, wanted: list[Any]) -> tuple[str, ...]:
     if first == PROVIDERS["cpu"]:
         return ()
     if first not in session.get_providers():
-        raise LoadFailure(f"{first} was asked for and could not be started; see the driver's and CUDA's versions")
+        raise LoadFailure(f"{_NO_DEVICE} ({first})")
     parts = session.get_provider_graph_assignment_info()
     nodes = [node.op_type for part in parts if part.ep_name == PROVIDERS["cpu"] for node in part.get_nodes()]
     names = ", ".join(sorted(set(nodes))[:8])

@@ -48,17 +48,17 @@ def run_sentence(text: str) -> str:
     rest = _PREFIX.sub("", text)
     node = _NODE.search(rest)
     where = f" at {node[1]}" + (f" '{node[2]}'" if node[2] else "") if node else ""
-    return f"the model could not run on this input{where}: {_plain(_NODE.sub('', rest))}"
+    return f"the model could not run on this input{where}: {plain(_NODE.sub('', rest))}"
 
 
 def load_sentence(text: str) -> str:
     """Why a file did not open, for the model's owner, with what to do."""
-    plain = _plain(_PATH.sub("", _PREFIX.sub("", text)))
+    rest = plain(_PATH.sub("", _PREFIX.sub("", text)))
     for found, sentence in _LOAD:
         match = re.search(found, text, re.DOTALL)
         if match:
             return match.expand(sentence)
-    return f"ONNX Runtime cannot open the model: {plain}"
+    return f"ONNX Runtime cannot open the model: {rest}"
 
 
 _LOAD: tuple[tuple[str, str], ...] = (
@@ -98,7 +98,7 @@ _LOAD: tuple[tuple[str, str], ...] = (
 )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """One line, without places in ONNX Runtime's sources, at most 300 characters."""
     text = _PLACE.sub("", _SAFEINT.sub("", text))
     text = " ".join(re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text).split())

@@ -67,6 +67,30 @@ def refusal(need: Need, limit: int, workers: int, held: Iterable[int]) -> tuple[
     ), never
 
 
+def gpu_refusal(wanted: int, limit: int, copies: int, workers: int, held: int) -> tuple[str, bool]:
+    """As `refusal`, for the arena of a session on a GPU. `wanted` is its limit (0: it has none), in each of `copies`
+    processes; `held` are the limits of all that each of the workers holds. Without a limit nothing is counted."""
+    if not limit:
+        return "", False
+    if not wanted:
+        return "its memory on the GPU has no limit, and this replica's has: set gpu_mem_limit_bytes", True
+    alone = copies * wanted
+    together = alone + workers * held
+    if together <= limit:
+        return "", False
+    never = alone > limit
+    makes = f"{_mib(alone)} MiB even alone" if never else f"{_mib(together)} MiB with what is loaded"
+    return (
+        f"it does not fit on the GPU: it may take {_mib(wanted)} MiB in each of {copies} processes, that makes "
+        f"{makes}, and the limit is {_mib(limit)} MiB: give the pool more of a GPU, or serve fewer models here"
+    ), never
+
+
+def gpu_both_fit(limit: int, workers: int, held: int) -> bool:
+    """Whether a successor's sessions may live beside those of the worker that it replaces."""
+    return not limit or (workers + 1) * held <= limit
+
+
 def both_fit(limit: int, workers: int, held: Iterable[int]) -> bool:
     """Whether a successor may live beside the worker that it replaces."""
     return REPLICA_BYTES + (workers + 1) * (PROCESS_BYTES + sum(held)) <= limit

@@ -14,11 +14,12 @@ def test_the_arguments_become_settings(tmp_path: Path) -> None:
     """Paths are absolute, sizes are bytes, and the engine is Ray unless told otherwise."""
     request = read(
         ["--catalog", "c.json", "--state-dir", str(tmp_path), "--workers", "2", "--memory-limit", "1.5Gi",
-         "--replicas", "3", "--http-port", "0", "--drain-grace", "9"]
+         "--replicas", "3", "--http-port", "0", "--drain-grace", "9", "--gpus", "0.5", "--gpu-memory", "8Gi"]
     )  # fmt: skip
     assert (request.engine, request.replicas) == ("ray", 3)
     assert request.settings.catalog_file == str(Path("c.json").absolute())
     assert request.settings.memory_limit_bytes == 3 * 2**29
+    assert (request.settings.gpus, request.settings.gpu_memory_bytes) == (0.5, 8 * 2**30)
     assert (request.settings.workers, request.settings.http_port, request.settings.drain.grace_s) == (2, 0, 9.0)
 
 
@@ -46,6 +47,8 @@ def test_a_pool_gives_its_balancer_time() -> None:
         (["--catalog", "a", "--http-port", "80x"], "invalid int value"),
         (["--catalog", "a", "--memory-limit", "12Q"], "is no size"),
         (["--catalog", "a", "--cores", "-1"], "not negative"),
+        (["--catalog", "a", "--gpus", "-1"], "not negative"),
+        (["--catalog", "a", "--gpus", "1", "--engine", "process"], "CUDA_VISIBLE_DEVICES"),
         (["--catalog", "a", "--drain-grace", "nan"], "not negative"),
         (["--catalog", "a", "--state-dir", ""], "--state-dir is empty"),
         (["--catalog", "a", "--nonsense"], "unrecognized arguments"),

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from fairlead_server.supervisor.memory import PROCESS_BYTES, REPLICA_BYTES, Need, both_fit, limit_bytes, refusal
+from fairlead_server.supervisor.memory import (
+    PROCESS_BYTES,
+    REPLICA_BYTES,
+    Need,
+    both_fit,
+    gpu_both_fit,
+    gpu_refusal,
+    limit_bytes,
+    refusal,
+)
 
 MIB = 2**20
 FIXED = REPLICA_BYTES + 2 * PROCESS_BYTES  # one worker, and a trial or successor
@@ -27,6 +36,31 @@ def test_what_fits(need: Need, limit: int, held: list[int], refused: bool, never
     reason, hopeless = refusal(need, limit, 1, held)
     assert (bool(reason), hopeless) == (refused, never)
     assert not refused or "give the pool more memory" in reason
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limit", "copies", "held", "says", "never"),
+    [
+        (0, 0, 1, 0, "", False),
+        (500 * MIB, 0, 2, 900 * MIB, "", False),
+        (500 * MIB, 1000 * MIB, 2, 0, "", False),
+        (500 * MIB, 1000 * MIB, 1, 500 * MIB, "", False),
+        (500 * MIB, 1000 * MIB, 1, 501 * MIB, "1001 MiB with what is loaded", False),
+        (500 * MIB, 999 * MIB, 2, 0, "1000 MiB even alone", True),
+        (0, 1000 * MIB, 1, 0, "set gpu_mem_limit_bytes", True),
+    ],
+)
+def test_what_fits_on_the_gpu(wanted: int, limit: int, copies: int, held: int, says: str, never: bool) -> None:
+    """A session's limit counts, in its trial too; where the replica has a limit, each of its sessions needs one."""
+    reason, hopeless = gpu_refusal(wanted, limit, copies, 1, held)
+    assert (says in reason, bool(says), hopeless) == (True, bool(reason), never)
+
+
+def test_a_successor_needs_room_on_the_gpu() -> None:
+    """For all that the old worker holds there, unless nobody counts."""
+    assert gpu_both_fit(1000 * MIB, 1, 500 * MIB)
+    assert not gpu_both_fit(1000 * MIB, 1, 501 * MIB)
+    assert gpu_both_fit(0, 1, 501 * MIB)
 
 
 def test_a_successor_needs_room_for_all_models() -> None:
