@@ -23,8 +23,8 @@ class Move:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Taken:
-    """How far the newest entries are: the models whose wanted route is not in effect, with the reason, and
-    the weights now in effect of those models where they changed (None: no route)."""
+    """How far the newest entries are, as far as it has changed: by model the reason why its wanted route is not in
+    effect ("" when it is), and the weights now in effect (None: no route)."""
 
     generation: int
     pending: dict[str, str]
@@ -35,6 +35,7 @@ class News:
     def __init__(self) -> None:
         self._moves: list[Move] = []
         self._pending: dict[str, str] = {}
+        self._changed: dict[str, str] = {}
         self._routes: dict[str, dict[str, float] | None] = {}
         self._told: int | None = None  # the generation that was taken last, if nothing has changed since
 
@@ -49,7 +50,7 @@ class News:
         """One model was brought up to date."""
         pending = after.pending if after is not None else ""
         if pending != self._pending.pop(model, ""):
-            self._told = None
+            self._changed[model], self._told = pending, None
         if pending:
             self._pending[model] = pending
         weights = _weights(after)
@@ -65,7 +66,8 @@ class News:
         if self._told == generation:
             return None
         routes, self._routes, self._told = self._routes, {}, generation
-        return Taken(generation, dict(self._pending), routes)
+        pending, self._changed = self._changed, {}
+        return Taken(generation, pending, routes)
 
 
 def _weights(effective: Effective | None) -> dict[str, float] | None:

@@ -73,8 +73,8 @@ class Moved(msgspec.Struct, frozen=True, tag=True):
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):
-    """The generation that was taken in. `pending` names the models whose wanted route is not in effect
-    yet (the last good one is), with the reason; `routes` the effective weights of those that changed."""
+    """The generation that was taken in, and what has changed since the last time. `pending`: by model why its wanted
+    route is not in effect yet (the last good one is), "" when it is; `routes`: the weights in effect (None: no route)."""
 
     generation: int
     pending: dict[str, str]

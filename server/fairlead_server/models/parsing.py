@@ -8,7 +8,8 @@ entry (`compare.with_last_good`). Unknown optional fields are ignored: a newer o
 what a reader must understand is named in `requires`.
 
 JSON is the form on the wire; a file may be YAML. This module must not know where the bytes came from.
-Measured: 5,000 models of two versions (2 MB) take 65 ms as JSON, 1.6 s as YAML.
+Measured: 5,000 models of two versions (2 MB) take 57 ms as JSON, 1.6 s as YAML. Of the next document only the entries
+are read whose bytes differ: 2.5 ms for one of 5,000.
 """
 
 from __future__ import annotations
@@ -66,27 +67,48 @@ def parse(data: bytes, *, yaml: bool = True) -> Parsed:
 
     `yaml` allows YAML beside JSON: for a file, not for what came over the wire.
     """
-    document = _read(data, yaml)
-    if document.apiVersion != API_VERSION:
-        raise CatalogFault("$.apiVersion", f"is {document.apiVersion!r}, and this server reads {API_VERSION!r}")
-    unknown = sorted(set(document.requires) - FEATURES)
-    if unknown:
-        raise CatalogFault("$.requires", f"this server does not know {', '.join(unknown)}: upgrade it first")
-    models: dict[str, ModelEntry] = {}
-    faults: dict[str, str] = {}
-    for name, raw in document.models.items():
-        try:
-            models[name] = _entry(name, raw)
-        except CatalogFault as fault:
-            faults[name] = str(fault)
-    catalog = Catalog(
-        apiVersion=document.apiVersion,
-        generation=document.generation,
-        models=models,
-        owner=document.owner,
-        requires=document.requires,
-    )
-    return Parsed(catalog, faults)
+    return Reader().read(data, yaml=yaml)
+
+
+class Reader:
+    """Reads one document after the other: an entry with the bytes of last time is the same object again. From one
+    thread at a time."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, Any] = {}
+        self._last: Parsed | None = None
+
+    def read(self, data: bytes, *, yaml: bool = True) -> Parsed:
+        """As `parse`."""
+        document = _read(data, yaml)
+        if document.apiVersion != API_VERSION:
+            raise CatalogFault("$.apiVersion", f"is {document.apiVersion!r}, and this server reads {API_VERSION!r}")
+        unknown = sorted(set(document.requires) - FEATURES)
+        if unknown:
+            raise CatalogFault("$.requires", f"this server does not know {', '.join(unknown)}: upgrade it first")
+        models, faults = self._entries(document.models)
+        catalog = Catalog(
+            apiVersion=document.apiVersion,
+            generation=document.generation,
+            models=models,
+            owner=document.owner,
+            requires=document.requires,
+        )
+        self._texts, self._last = document.models, Parsed(catalog, faults)
+        return self._last
+
+    def _entries(self, texts: dict[str, Any]) -> tuple[dict[str, ModelEntry], dict[str, str]]:
+        models: dict[str, ModelEntry] = {}
+        faults: dict[str, str] = {}
+        last = self._last.catalog.models if self._last is not None else {}
+        for name, text in texts.items():
+            unchanged = isinstance(text, msgspec.Raw) and self._texts.get(name) == text
+            same = last.get(name) if unchanged else None
+            try:
+                models[name] = same or _entry(name, text)
+            except CatalogFault as fault:
+                faults[name] = str(fault)
+        return models, faults
 
 
 def _read(data: bytes, yaml: bool) -> _Document:

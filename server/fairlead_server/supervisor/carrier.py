@@ -19,10 +19,11 @@ from pathlib import Path
 from fairlead_server import log
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.catalog import Catalog
-from fairlead_server.models.parsing import CatalogFault, Parsed, parse
+from fairlead_server.models.parsing import CatalogFault, Parsed, Reader
 from fairlead_server.supervisor.files import write_durably
 
 Fingerprint = tuple[int, int, int, int]
+RENEW_S = 0.05  # many models come into effect at about the same time
 FRESH_S = 2.0  # a file changed so recently may change again within its timestamp's grain
 
 
@@ -69,6 +70,7 @@ class Carrier:
         self._prepare = prepare
         self._taken = taken
         self._turn = asyncio.Lock()
+        self._reader = Reader()
         self._beside = b""
         self._renewal: asyncio.Task[None] | None = None
         self.stored: Document | None = None
@@ -82,7 +84,7 @@ class Carrier:
         """Start from the stored document, if there is one."""
         try:
             data = await asyncio.to_thread(self.path.read_bytes)
-            document = await asyncio.to_thread(read, data, True)
+            document = await asyncio.to_thread(read, self._reader, data, True)
         except FileNotFoundError:
             return
         except (OSError, ServingError) as fault:
@@ -96,7 +98,7 @@ class Carrier:
         async with self._turn:
             if self.stored is not None and data == self.stored.data:
                 return self.stored.parsed.catalog.generation
-            document = await asyncio.to_thread(read, data, yaml)
+            document = await asyncio.to_thread(read, self._reader, data, yaml)
             if judge(self.stored, document, takeover):
                 name, beside = self._prepare(document.parsed)
                 try:
@@ -110,9 +112,8 @@ class Carrier:
             return document.parsed.catalog.generation
 
     def _store(self, data: bytes, name: str, beside: bytes) -> None:
-        write_durably(self._folder / name, beside)
+        write_durably({self._folder / name: beside, self.path: data})
         self._beside = beside
-        write_durably(self.path, data)
 
     def renew(self) -> None:
         """What has to be beside the stored document may have changed. Asked often, written once."""
@@ -120,6 +121,7 @@ class Carrier:
             self._renewal = asyncio.get_running_loop().create_task(self._renew())
 
     async def _renew(self) -> None:
+        await asyncio.sleep(RENEW_S)
         async with self._turn:
             self._renewal = None
             if self.stored is None:
@@ -128,7 +130,7 @@ class Carrier:
             if beside == self._beside:
                 return
             try:
-                await asyncio.to_thread(write_durably, self._folder / name, beside)
+                await asyncio.to_thread(write_durably, {self._folder / name: beside})
             except OSError as fault:
                 log.error("kept_entries_not_written", reason=str(fault))
             else:
@@ -162,9 +164,9 @@ class Carrier:
         return True
 
 
-def read(data: bytes, yaml: bool) -> Document:
+def read(reader: Reader, data: bytes, yaml: bool) -> Document:
     try:
-        return Document(data, parse(data, yaml=yaml))
+        return Document(data, reader.read(data, yaml=yaml))
     except CatalogFault as fault:
         raise ServingError(Kind.INVALID, str(fault)) from None
 

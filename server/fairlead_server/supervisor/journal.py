@@ -20,7 +20,7 @@ from fairlead_server.supervisor.files import sync_folder, write_durably
 
 TRIAL_DEATHS = 2
 WORKER_DEATHS = 3
-MOST_LINES = 2000  # beyond it the file is written anew at the next start
+MOST_LINES = 2000  # beyond it, and where half of it is outdated, the file is written anew at the next start
 MOST_PROOFS = 10_000  # the newest are kept
 
 
@@ -67,7 +67,7 @@ class Journal:
     def open(cls, path: Path, runtime: str = "") -> Journal:
         journal = cls(path, runtime or runtime_version())
         lines = journal._read()
-        if lines > MOST_LINES or journal.broken_lines:
+        if lines > max(MOST_LINES, 2 * len(journal._proofs)) or journal.broken_lines:
             journal._compact()
         return journal
 
@@ -78,6 +78,10 @@ class Journal:
     def knows(self, digest: str) -> bool:
         """Whether some version of these bytes was proven: then another trial is not likely."""
         return digest in self._digests
+
+    def has_died(self, key: str) -> bool:
+        """Whether a process has died of it, ever."""
+        return any((key, where) in self._deaths for where in ("trial", "worker"))
 
     def condemned(self, key: str) -> str:
         """Why, or ""."""
@@ -141,7 +145,7 @@ class Journal:
         records: list[Record] = [*self._proofs.values()]
         records += [death for deaths in self._deaths.values() for death in deaths[-WORKER_DEATHS:]]
         records += [Condemned(key, reason) for key, reason in self._condemned.items()]
-        write_durably(self._path, b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+        write_durably({self._path: b"".join(msgspec.json.encode(record) + b"\n" for record in records)})
 
 
 def runtime_version() -> str:

@@ -184,7 +184,7 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._versions.want(())
+        self._versions.forget_all()
         self._workers.kill_all()
         await self._workers.gone(self._times.end)
         await self._trials.drop_spare()
@@ -223,7 +223,7 @@ class Supervisor:
     def _look(self, beat: int) -> None:
         self._workers.tick()
         self._versions.tick()
-        self._obedience.retry()
+        self._obedience.look()
         self._look_at_door()
         if beat % max(1, round(1 / self._times.tick)) == 0:
             self._guard.look()
@@ -251,7 +251,7 @@ class Supervisor:
         self._workers.cores_each = max(1, cores // max(1, self._settings.workers))
         self._workers.wanted = 0 if self.draining else self._settings.workers
         self._workers.both_fit = lambda: memory.both_fit(
-            self._guard.limit, self._settings.workers, self._versions.sizes().values()
+            self._guard.limit, self._settings.workers, [self._versions.bytes]
         )
 
     def _conditions(self) -> dict[str, str]:

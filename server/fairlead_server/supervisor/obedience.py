@@ -3,29 +3,32 @@
     document -> wanted -> versions (fetch, try) -> orders -> workers
                    ^---- in effect everywhere: the last good entry may go ----'
 
-Level-triggered: `obey` compares and sends what differs, whenever anything has changed.
+Level-triggered: `obey` compares and sends what differs, whenever anything has changed. It looks only at the models of
+which something has; all of them are looked at for a worker that is new or begins to accept.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
 from fairlead_server import log
-from fairlead_server.link.messages import Accepting, Applied, Load, Moved, ToSupervisor
+from fairlead_server.link.messages import Accepting, Applied, Moved, ToSupervisor
 from fairlead_server.models.entry import WorkerEntry
 from fairlead_server.models.parsing import Parsed
 from fairlead_server.models.states import State
-from fairlead_server.supervisor.orders import by_urgency, in_effect, opening_entries, with_failures, worker_entry
+from fairlead_server.supervisor.orders import by_urgency, in_effect, opening_entry, with_failures, worker_entry
 from fairlead_server.supervisor.versions import Versions
 from fairlead_server.supervisor.wanted import Wanted
 from fairlead_server.supervisor.worker import STARTING, Orders, Worker
 from fairlead_server.supervisor.workers import Workers
 
 SOON_S = 0.01  # changes of many versions at once are told together
+SWEEP_S = 1.0  # between two looks at all that is not in effect yet: a worker may have gone that was the last without
+FORGET_S = 1.0  # what is not wanted any more is told to the fetcher so late; nothing waits for it
 
 
 class Obedience:
@@ -37,11 +40,11 @@ class Obedience:
         self._forget = forget
         self._told_settled = settled
         self._newest: dict[str, WorkerEntry] = {}
-        self._loads: dict[str, Load] = {}
         self._dirty: set[str] = set()
         self._unsettled: set[str] = set()
         self._soon: asyncio.TimerHandle | None = None
         self._accepted_before = False
+        self._sweep_at = self._forget_at = 0.0
 
     def join(self, versions: Versions, workers: Workers) -> None:
         self._versions, self._workers = versions, workers
@@ -50,12 +53,15 @@ class Obedience:
 
     def take(self, parsed: Parsed) -> None:
         """A new document counts: every worker is told at once of what it has already."""
-        self._dirty.update(self.wanted.take(parsed))
+        changed = self.wanted.take(parsed)
         for model, why in parsed.faults.items():
             log.warning("model_faulty", model=model, reason=why, kept=model in self.wanted.entries)
-        self._unsettled = {model for model in self.wanted.entries if not self.wanted.is_settled(model)}
-        self._want()
+        for model in changed:
+            settled = model not in self.wanted.entries or self.wanted.is_settled(model)
+            (self._unsettled.discard if settled else self._unsettled.add)(model)
+        self._want(changed)
         self.obey()
+        self._tell_starting()
 
     def kept_after(self, parsed: Parsed) -> tuple[str, bytes]:
         return "kept.json", msgspec.json.encode(self.wanted.kept_after(parsed))
@@ -66,10 +72,14 @@ class Obedience:
         if self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(SOON_S, self.obey)
 
-    def _want(self) -> None:
-        self._versions.want(by_urgency(self.wanted))
+    def _want(self, models: Iterable[str]) -> None:
+        """Other versions may be wanted of these."""
+        for model in models:
+            self._versions.want(model, by_urgency(self.wanted, model))
+            self._dirty.add(model)
+        self._versions.reconsider()
         self._versions.tick()
-        self._forget(self._versions.digests())
+        self._forget_at = self._forget_at or time.monotonic() + FORGET_S
 
     # the workers
 
@@ -84,27 +94,35 @@ class Obedience:
                 self._newest.pop(model, None)
             else:
                 self._newest[model] = worker_entry(model, entry, self._versions.life)
-        self._loads = self._versions.handed_over()
         for worker in self._workers.living.values():
-            self._tell(worker)
+            self._tell(worker, dirty)
         self._settle(dirty)
 
-    def retry(self) -> None:
+    def look(self) -> None:
+        """What time brings."""
         now = time.monotonic()
         for worker in self._workers.living.values():
-            worker.retry(self._loads, now)
+            worker.retry(self._versions.load, now)
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP_S
+            self._settle(self._unsettled)
+        if self._forget_at and now >= self._forget_at:
+            self._forget_at = 0.0
+            self._forget(self._versions.digests())
 
     def started(self, worker: Worker) -> None:
-        self._tell(worker)
+        self._tell_all(worker)
 
     def heard(self, worker: Worker, message: ToSupervisor) -> None:
         if isinstance(message, Accepting):
             log.info("worker_accepting" if message.open else "worker_not_accepting", worker=worker.id)
-            self._accepted_before = self._accepted_before or message.open
-            self._tell(worker)
+            self._tell_all(worker)
+            if message.open and not self._accepted_before:
+                self._accepted_before = True
+                self._tell_starting()
             self._settle(self._unsettled)
         elif isinstance(message, Applied):
-            self._settle(self._unsettled)
+            self._settle(worker.take_news())
         elif isinstance(message, Moved):
             self._moved(worker, message)
 
@@ -118,28 +136,42 @@ class Obedience:
         self.obey()
 
     def _moved(self, worker: Worker, moved: Moved) -> None:
-        load = self._loads.get(moved.uid)
-        model = load.model if load is not None else ""
+        model = self._versions.model_of(moved.uid)
         if moved.state is State.FAILED:
             log.warning(
                 "load_failed", worker=worker.id, model=model, uid=moved.uid, reason=moved.reason, final=moved.final
             )
-            self._tell(worker)
+        if model and moved.state in (State.FAILED, State.READY):
+            self._tell(worker, [model])
         if model in self._unsettled:
             self._settle([model])
 
-    def _tell(self, worker: Worker) -> None:
+    def _tell_starting(self) -> None:
+        """What opens their doors may be another set of entries now."""
+        for worker in self._workers.living.values():
+            if worker.state == STARTING:
+                self._tell_all(worker)
+
+    def _tell_all(self, worker: Worker) -> None:
+        """The most urgent first."""
+        self._tell(worker, dict.fromkeys([*self._versions.by_urgency(), *self._newest, *worker.told()]))
+
+    def _tell(self, worker: Worker, models: Collection[str]) -> None:
         generation = self.wanted.generation
         if worker.killed or generation == 0:
             return
-        entries, newest = self._newest, True
-        if worker.state == STARTING and self._unsettled:
-            entries = opening_entries(self.wanted, self._newest, self._versions.life, self._accepted_before)
-            newest = entries == self._newest or generation == 1
-            entries = self._newest if newest else entries
-        if any(held.failures for held in worker.versions.values()):
-            entries = {model: with_failures(entry, worker) for model, entry in entries.items()}
-        worker.bring_up_to_date(Orders(generation if newest else generation - 1, self._loads, entries, newest))
+        entries = {model: self._entry(worker, model) for model in models}
+        loads = {model: self._versions.handed_over(model) for model in models}
+        newest = not worker.older
+        worker.bring_up_to_date(Orders(generation if newest else generation - 1, loads, entries, newest))
+
+    def _entry(self, worker: Worker, model: str) -> WorkerEntry | None:
+        """What this worker is told of this model."""
+        newest = entry = self._newest.get(model)
+        if newest is not None and worker.state == STARTING and model in self._unsettled and self.wanted.generation > 1:
+            entry = opening_entry(self.wanted, model, newest, self._versions.life, self._accepted_before)
+        (worker.older.discard if entry == newest else worker.older.add)(model)
+        return with_failures(entry, worker) if entry is not None and worker.troubled else entry
 
     def _settle(self, models: Iterable[str]) -> None:
         """Where the newest entry is in effect in every accepting worker, the last good one may go."""
@@ -157,5 +189,5 @@ class Obedience:
             self._unsettled.discard(model)
         log.info("routes_in_effect", models=settled[:20], count=len(settled), generation=self.wanted.generation)
         self._told_settled()
-        self._want()
+        self._want(settled)
         self.obey()

@@ -8,7 +8,7 @@ it accepts, it gets the newest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -45,20 +45,16 @@ def with_failures(entry: WorkerEntry, worker: Worker) -> WorkerEntry:
     return msgspec.structs.replace(entry, failed={**entry.failed, **failed}) if failed else entry
 
 
-def opening_entries(
-    wanted: Wanted, newest: dict[str, WorkerEntry], life_of: LifeOf, accepted_before: bool
-) -> dict[str, WorkerEntry]:
-    """For a worker that does not accept yet."""
-    entries = {}
-    for model, entry in newest.items():
-        good = wanted.good(model)
-        if wanted.is_settled(model):
-            entries[model] = entry
-        elif good is not None and routed(good):
-            entries[model] = worker_entry(model, good, life_of)
-        elif not accepted_before:
-            entries[model] = entry
-    return entries
+def opening_entry(
+    wanted: Wanted, model: str, newest: WorkerEntry, life_of: LifeOf, accepted_before: bool
+) -> WorkerEntry | None:
+    """For a worker that does not accept yet. None leaves the model out."""
+    if wanted.is_settled(model):
+        return newest
+    good = wanted.good(model)
+    if good is not None and routed(good):
+        return worker_entry(model, good, life_of)
+    return None if accepted_before else newest
 
 
 def routed(entry: ModelEntry) -> list[str]:
@@ -67,16 +63,16 @@ def routed(entry: ModelEntry) -> list[str]:
     return [*dict.fromkeys([*weighted, *(match.version for match in entry.route.matches)])]
 
 
-def by_urgency(wanted: Wanted) -> Iterable[tuple[str, str, VersionEntry]]:
-    """Every version that must be here: what serves first, then what is routed, then the rest."""
-    every = list(wanted.every())
-    newest = len(wanted.entries)
-    for model, entry in every[newest:]:
-        yield from ((model, version, entry.versions[version]) for version in routed(entry))
-    for model, entry in every[:newest]:
-        yield from ((model, version, entry.versions[version]) for version in routed(entry))
-    for model, entry in every:
-        yield from ((model, version, held) for version, held in entry.versions.items())
+def by_urgency(wanted: Wanted, model: str) -> Iterator[tuple[int, str, VersionEntry]]:
+    """Every version of the model that must be here, with its rank: what serves is 0, what is routed 1, the rest 2."""
+    good, newest = wanted.good(model), wanted.entries.get(model)
+    if good is not None:
+        yield from ((0, version, good.versions[version]) for version in routed(good))
+    if newest is not None:
+        yield from ((1, version, newest.versions[version]) for version in routed(newest))
+    for entry in (newest, good):
+        if entry is not None:
+            yield from ((2, version, held) for version, held in entry.versions.items())
 
 
 def in_effect(worker: Worker, model: str, entry: ModelEntry, life_of: LifeOf) -> bool:

@@ -78,10 +78,10 @@ def model_status(view: View, model: str) -> ModelStatus:
     for held in (entry, good):
         for version in held.versions if held is not None else ():
             versions.setdefault(version, _version(view, model, version, held))
-    last = min(accepting, key=lambda worker: worker.effective.get(model, 0), default=None)
+    last = min(accepting, key=lambda worker: worker.effective(model), default=None)
     reasons = [view.wanted.faults.get(model, ""), *(worker.pending.get(model, "") for worker in accepting)]
     return ModelStatus(
-        applied=last.effective.get(model, 0) if last is not None else 0,
+        applied=last.effective(model) if last is not None else 0,
         versions=versions,
         route=_spread(last.routes.get(model, {})) if last is not None else {},
         reason="; ".join(dict.fromkeys(reason for reason in reasons if reason)),

@@ -1,7 +1,13 @@
 """The trial worker: one unproven version is opened, warmed and smoke-tested where nobody else can be hurt.
 
-One trial at a time, one version in each. What it measured is the proof that all workers trust afterwards. How
-it ended is told as it was; what that means for the version is decided by the caller.
+    version --> process (fresh, or one that has only passed so far) --> passed      the process may take the next
+                                                                    --> anything else, and the process goes:
+                    where it was fresh, that is the verdict; else the version is tried again, alone in a fresh one
+
+One trial at a time, one version after the other. To start a process takes far longer than to try a small model, so a
+process is used for several; blame and measurement stay exact, since a bad verdict counts only in a process that has
+seen nothing else, and one that keeps memory of what it tried ends itself (`worker.trial`). What was measured is the
+proof that all workers trust afterwards. What a verdict means for the version is decided by the caller.
 """
 
 from __future__ import annotations
@@ -45,7 +51,8 @@ class Trials:
     def __init__(self, launch: Launch, times: Times) -> None:
         self._launch = launch
         self._times = times
-        self._spare: asyncio.Task[Child] | None = None
+        self._spare: asyncio.Task[Child] | None = None  # given nothing yet
+        self._used: Child | None = None  # all that it tried has passed
         self._running: Child | None = None
         self._ended_for = ""
         self._dropping: asyncio.Task[None] | None = None
@@ -53,51 +60,79 @@ class Trials:
 
     def prepare(self) -> None:
         """Start the process while its version is still being fetched."""
-        if self._spare is None and not self.busy:
+        if self._spare is None and self._used is None and not self.busy:
             self._spare = self._start()
 
-    async def run(self, load: Load) -> Verdict:
+    async def run(self, load: Load, *, alone: bool = False) -> Verdict:
+        """`alone`: in a process that tries nothing else, neither before nor after it."""
         assert not self.busy
         self.busy, self._ended_for = True, ""
         try:
-            self._running = await self._take_spare()
-            return await self._try(self._running, load)
+            used = self._used
+            if used is not None and not alone and used.running():
+                verdict = await self._in(used, load, last=False)
+                if isinstance(verdict, Passed) or self._ended_for:
+                    return verdict
+            return await self._in(await self._take_spare(), load, last=alone)
         finally:
-            child, self._running, self.busy = self._running, None, False
-            if child is not None:
-                child.kill()
-                await child.ending(self._times.end)
+            self.busy = False
+
+    async def _in(self, child: Child, load: Load, *, last: bool) -> Verdict:
+        """Its process goes with every verdict but a good one."""
+        self._running, self._used, passed = child, None, False
+        try:
+            verdict = await self._try(child, load)
+            passed = isinstance(verdict, Passed)
+            return verdict
+        finally:
+            self._running = None
+            if passed and not last:
+                self._used = child
+            else:
+                await self._kill(child)
 
     def _start(self) -> asyncio.Task[Child]:
         return asyncio.get_running_loop().create_task(Child.start("trial", self._launch, ToSupervisor))
 
     async def _take_spare(self) -> Child:
+        """A fresh process, and no other beside it."""
+        await self._drop_used()
         spare, self._spare = self._spare or self._start(), None
         child = await spare
         return child if child.running() else await self._start()
 
     def end(self, reason: str) -> bool:
         """End the trial that runs, if one does; it is refused with this reason."""
-        if self._running is None:
+        child = self._running or self._used
+        if child is None:
             return False
         self._ended_for = reason
-        self._running.kill()
+        child.kill()
         return True
 
     def drop_spare_soon(self) -> None:
-        if self._spare is not None and self._spare.done() and (self._dropping is None or self._dropping.done()):
+        waits = self._used is not None or (self._spare is not None and self._spare.done())
+        if waits and not self.busy and (self._dropping is None or self._dropping.done()):
             self._dropping = asyncio.get_running_loop().create_task(self.drop_spare())
 
     async def drop_spare(self) -> None:
         """No version is left that would need it."""
+        await self._drop_used()
         if self._spare is not None:
             spare, self._spare = self._spare, None
-            child = await spare
-            child.kill()
-            await child.ending(self._times.end)
+            await self._kill(await spare)
+
+    async def _drop_used(self) -> None:
+        if self._used is not None:
+            used, self._used = self._used, None
+            await self._kill(used)
+
+    async def _kill(self, child: Child) -> None:
+        child.kill()
+        await child.ending(self._times.end)
 
     def memory_bytes(self) -> int:
-        return self._running.memory_bytes() if self._running is not None else 0
+        return sum(child.memory_bytes() for child in (self._running, self._used) if child is not None)
 
     async def _try(self, child: Child, load: Load) -> Verdict:
         child.send(load)

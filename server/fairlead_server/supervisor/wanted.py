@@ -8,12 +8,10 @@ newest entry has a fault (rule 13). What only older documents hold is kept in a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from fairlead_server.models.catalog import Catalog, ModelEntry
-from fairlead_server.models.compare import changed, with_last_good
+from fairlead_server.models.compare import changed, differ, with_last_good
 from fairlead_server.models.parsing import Parsed
 
 
@@ -55,26 +53,20 @@ class Wanted:
         """The newest document. The names of the models that differ from before, gone ones too."""
         after = with_last_good(self.entries, parsed.catalog.models, parsed.faults)
         for name, entry in after.items():
-            if self.entries.get(name) == entry:
-                after[name] = self.entries[name]  # the same object: still settled
+            old = self.entries.get(name)
+            if old is not None and old is not entry and old == entry:
+                after[name] = old  # the same object: still settled
         changes = changed(self.entries, after)
         refaulted = [name for name in self.faults.keys() | parsed.faults if name in after or name in parsed.faults]
-        self._good = {name: entry for name, entry in self._good.items() if name in after}
+        for name in self._good.keys() - after.keys():
+            del self._good[name]
         self.catalog, self.entries, self.faults = parsed.catalog, after, parsed.faults
         return [*dict.fromkeys([*changes.added, *changes.changed, *changes.removed, *refaulted])]
 
     def kept_after(self, parsed: Parsed) -> Kept:
         """What has to be on disk before this document is stored."""
         after = parsed.catalog.models
-        good = {name: entry for name, entry in self._good.items() if name in after and after[name] != entry}
+        good = {name: entry for name, entry in self._good.items() if name in after and differ(after[name], entry)}
         faulty = {name: self.entries[name] for name in parsed.faults if name in self.entries}
         good |= {name: self._good[name] for name in faulty if name in self._good}
         return Kept(good, faulty)
-
-    def every(self) -> Iterator[tuple[str, ModelEntry]]:
-        """All entries whose versions must be here: the newest ones first."""
-        yield from self.entries.items()
-        for model in self._good:
-            good = self.good(model)
-            if good is not None:
-                yield model, good

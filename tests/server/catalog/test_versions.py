@@ -68,7 +68,7 @@ def test_a_version_is_opened_and_told_of_step_by_step() -> None:
     assert not catalog.caught_up
     assert open_next(catalog) == "3a"
     assert [move.state for move in catalog.take_moves()] == [State.LOADING, State.WARMING, State.READY]
-    assert catalog.take_news() == Taken(4, {}, {"churn": {"3": 1.0}})
+    assert catalog.take_news() == Taken(4, {"churn": ""}, {"churn": {"3": 1.0}})
     assert (catalog.take_news(), catalog.caught_up) == (None, True)
 
 

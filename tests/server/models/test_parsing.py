@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead_server.models.catalog import API_VERSION
-from fairlead_server.models.parsing import CatalogFault, parse
+from fairlead_server.models.parsing import CatalogFault, Reader, parse
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -191,3 +191,25 @@ def test_no_value_inside_a_model_refuses_the_document(value: Any, place: str) ->
     spot[last] = value
     catalog, _ = parse(document({"spoilt": spoilt, "churn": entry()}))
     assert "churn" in catalog.models
+
+
+def test_an_entry_with_the_same_bytes_is_the_same_object_again() -> None:
+    """Of the next document only what differs is read; what was at fault is told again."""
+    reader = Reader()
+    changed = entry(aliases={"champion": "3"})
+    first = reader.read(document({"a": entry(), "b": entry(), "broken": {}}))
+    after = document({"a": entry(), "b": changed, "broken": {}}, generation=8)
+    second = reader.read(after)
+    assert second.catalog.models["a"] is first.catalog.models["a"]
+    assert (second, "broken" in second.faults) == (parse(after), True)
+
+
+def test_what_came_between_two_documents_does_not_matter() -> None:
+    """Neither one that cannot be read, nor YAML."""
+    reader = Reader()
+    first = reader.read(document())
+    with pytest.raises(CatalogFault):
+        reader.read(b"{")
+    assert reader.read(document(generation=8)).catalog.models["churn"] is first.catalog.models["churn"]
+    reader.read(f"apiVersion: {API_VERSION}\ngeneration: 9\nmodels: {{churn: {json.dumps(entry())}}}\n".encode())
+    assert reader.read(document()) == first

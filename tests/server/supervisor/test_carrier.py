@@ -12,9 +12,10 @@ import pytest
 from server.supervisor.replicas import document, until
 
 from fairlead_server.errors import Kind, ServingError
+from fairlead_server.models.parsing import Reader
 from fairlead_server.supervisor.carrier import Carrier, judge, look, read
 
-STORED = read(document(5, {}, owner="me"), False)
+STORED = read(Reader(), document(5, {}, owner="me"), False)
 
 
 @pytest.mark.parametrize(
@@ -32,10 +33,10 @@ STORED = read(document(5, {}, owner="me"), False)
 def test_the_newest_generation_wins(new: bytes, takeover: bool, wanted: bool | str) -> None:
     """Whichever way it came; an owner is followed by another only when told."""
     if isinstance(wanted, bool):
-        assert judge(STORED, read(new, False), takeover) is wanted
+        assert judge(STORED, read(Reader(), new, False), takeover) is wanted
         return
     with pytest.raises(ServingError, match=wanted) as caught:
-        judge(STORED, read(new, False), takeover)
+        judge(STORED, read(Reader(), new, False), takeover)
     assert caught.value.kind is Kind.CONFLICT
 
 

@@ -48,7 +48,8 @@ def test_a_look_at_thousands_that_wait_is_short(tmp_path: Path) -> None:
     async def play() -> float:
         children: Any = (FetchedAtOnce(), Busy())
         versions = Versions(children, Journal.open(tmp_path / "journal"), Times(), fits, lambda _model: None)
-        versions.want((f"m{at}", "1", VersionEntry(source=f"s{at}")) for at in range(MANY))
+        for at in range(MANY):
+            versions.want(f"m{at}", [(1, "1", VersionEntry(source=f"s{at}"))])
         versions.tick()
         await until("all to be fetched", lambda: len(versions.digests()) == MANY, 60.0)
         begin = time.process_time()

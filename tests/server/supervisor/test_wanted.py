@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from server.supervisor.replicas import document
 
+from fairlead_server.models.entry import WorkerEntry
 from fairlead_server.models.parsing import Parsed, parse
-from fairlead_server.supervisor.orders import by_urgency, opening_entries, worker_entry
+from fairlead_server.supervisor.orders import by_urgency, opening_entry, worker_entry
 from fairlead_server.supervisor.wanted import Kept, Wanted
 
 
@@ -14,8 +15,15 @@ def parsed(generation: int, **models: dict[str, str]) -> Parsed:
     return parse(document(generation, models))
 
 
-def versions(wanted: Wanted) -> set[tuple[str, str]]:
-    return {(model, version) for model, version, _ in by_urgency(wanted)}
+def versions(wanted: Wanted, *models: str) -> dict[str, list[tuple[int, str]]]:
+    """By model the versions that must be here, each with its rank, once."""
+    found = {}
+    for model in models:
+        ranks: dict[str, int] = {}
+        for rank, version, _ in by_urgency(wanted, model):
+            ranks.setdefault(version, rank)
+        found[model] = [(rank, version) for version, rank in ranks.items()]
+    return found
 
 
 def test_the_good_entry_stays_until_the_newest_is_in_effect() -> None:
@@ -24,10 +32,9 @@ def test_the_good_entry_stays_until_the_newest_is_in_effect() -> None:
     wanted.take(parsed(1, a={"1": "s"}))
     wanted.settle("a")
     assert wanted.take(parsed(2, a={"2": "s"})) == ["a"]
-    assert next(iter(by_urgency(wanted)))[:2] == ("a", "1")
-    assert versions(wanted) == {("a", "1"), ("a", "2")}
+    assert versions(wanted, "a") == {"a": [(0, "1"), (1, "2")]}
     wanted.settle("a")
-    assert versions(wanted) == {("a", "2")}
+    assert versions(wanted, "a") == {"a": [(1, "2")]}
 
 
 def test_what_did_not_change_is_still_settled() -> None:
@@ -45,7 +52,7 @@ def test_a_model_that_is_left_out_is_gone_with_its_good_entry() -> None:
     wanted.take(parsed(1, a={"1": "s"}))
     wanted.settle("a")
     assert wanted.take(parsed(2)) == ["a"]
-    assert versions(wanted) == set()
+    assert versions(wanted, "a") == {"a": []}
 
 
 def test_what_older_documents_hold_survives_a_restart() -> None:
@@ -59,7 +66,7 @@ def test_what_older_documents_hold_survives_a_restart() -> None:
     kept = msgspec.json.decode(msgspec.json.encode(wanted.kept_after(faulty)), type=Kept)
     again = Wanted(kept)
     again.take(faulty)
-    assert versions(again) == {("a", "1"), ("a", "2"), ("b", "1")}
+    assert versions(again, "a", "b") == {"a": [(0, "1"), (1, "2")], "b": [(0, "1")]}
     assert (again.faults, again.good("a") is not None) == ({"b": "broken"}, True)
 
 
@@ -71,6 +78,14 @@ def test_a_new_worker_starts_from_what_works() -> None:
     wanted.settle("b")
     wanted.take(parsed(2, a={"2": "s"}, b={"1": "s"}, c={"1": "s"}))
     newest = {model: worker_entry(model, entry, lambda *_: None) for model, entry in wanted.entries.items()}
-    later = opening_entries(wanted, newest, lambda *_: None, True)
-    assert {model: list(entry.versions) for model, entry in later.items()} == {"a": ["1"], "b": ["1"]}
-    assert "c" in opening_entries(wanted, newest, lambda *_: None, False)
+
+    def opening(model: str, accepted_before: bool = True) -> WorkerEntry | None:
+        return opening_entry(wanted, model, newest[model], lambda *_: None, accepted_before)
+
+    told = {model: opening(model) for model in wanted.entries}
+    assert {model: entry and list(entry.versions) for model, entry in told.items()} == {
+        "a": ["1"],
+        "b": ["1"],
+        "c": None,
+    }
+    assert opening("c", accepted_before=False) == newest["c"]
