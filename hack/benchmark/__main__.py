@@ -53,7 +53,7 @@ def _measure(asked: Asked, subjects: Mapping[str, Subject], scratch: Path) -> in
     asked = asked._replace(rows=tuple(rows))
     chosen = [subject for name, subject in subjects.items() if subject.role != "peer" or name in asked.peers]
     progress = Progress(asked.rounds, lambda line: print(line, flush=True))
-    found = run(asked, chosen, scratch, progress)
+    found = run(asked, chosen, registry.ENTRIES, scratch, progress)
     _write_report(found, asked.output)
     print(markdown(found).partition("\n## ")[0])
     return 1 if found.failures else 0

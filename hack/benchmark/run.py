@@ -12,7 +12,7 @@ from benchmark.arguments import Asked
 from benchmark.figures import Figure
 from benchmark.load.tools import ToolMissing, tool, version
 from benchmark.measure import Bench, Measure
-from benchmark.measures.registry import ENTRIES, Entry
+from benchmark.measures.registry import Entry
 from benchmark.progress import Progress
 from benchmark.results import Described, Results
 from benchmark.rows import rows_of, with_causes
@@ -21,9 +21,11 @@ from benchmark.subject import Subject
 CAUSES = Path(__file__).with_name("causes.toml")
 
 
-def run(asked: Asked, subjects: Sequence[Subject], scratch: Path, progress: Progress) -> Results:
+def run(
+    asked: Asked, subjects: Sequence[Subject], entries: Sequence[Entry], scratch: Path, progress: Progress
+) -> Results:
     """Measure what was asked for; the results are also in the output folder, after each round anew."""
-    chosen = [entry for entry in ENTRIES if set(entry.names) & set(asked.rows) and _has_tools(entry, progress)]
+    chosen = [entry for entry in entries if set(entry.names) & set(asked.rows) and _has_tools(entry, progress)]
     measures = [(entry.make([name for name in entry.names if name in asked.rows]), entry) for entry in chosen]
     needed = dict.fromkeys(model for measure, _ in measures for model in measure.needs)
     wanted = [subject for subject in subjects if subject.role == "fairlead" or any(entry.beside for entry in chosen)]

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import IO, NamedTuple
 
-_GRACE_S = 30.0  # beyond the load itself: connecting, the last answers, writing the report
+GRACE_S = 30.0  # beyond the load itself: connecting, the last answers, writing the report
 
 
 class GeneratorFailed(Exception):
@@ -32,7 +32,7 @@ def run(command: Sequence[str], seconds: float, *, environment: Mapping[str, str
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, **(environment or {})}
         )
-        usage = _wait(process, name, seconds + _GRACE_S)
+        usage = _wait(process, name, seconds + GRACE_S)
         printed, said = _read(out), _read(err)
     if process.returncode:
         last = (said.strip() or printed.strip()).decode(errors="replace").splitlines()[-2:]

@@ -89,14 +89,14 @@ def _run(call: Call, how: Sequence[str], seconds: float) -> Printed:
     descriptor = resources.files(fairlead_server.protocols).joinpath("open_inference.binpb")
     with tempfile.TemporaryDirectory() as folder, resources.as_file(descriptor) as protoset:
         messages = Path(folder, "messages")
-        messages.write_bytes(b"".join(_counted(call.bodies)))
+        messages.write_bytes(b"".join(counted(call.bodies)))
         command = [tool("ghz"), "--insecure", f"--protoset={protoset}", f"--call={call.path}", "--format=json"]
         command += [f"--binary-file={messages}", f"--timeout={call.timeout_s * 1e3:.0f}ms"]
         command += ["--disable-template-functions", "--disable-template-data", *how, call.address]
         return run(command, seconds + call.timeout_s)
 
 
-def _counted(bodies: Sequence[Body]) -> Iterator[bytes]:
+def counted(bodies: Sequence[Body]) -> Iterator[bytes]:
     """Each message behind its length, a varint: ghz sends them in turn."""
     for body in bodies:
         length = len(body.data)

@@ -75,11 +75,12 @@ def load_of(hits: Hits, deadline_ms: float = 0.0) -> Load:
 
 
 def percentiles(latencies: Times) -> tuple[float, float, float, float]:
-    """p50, p99, p99.9 and the greatest; zeros where there are none."""
+    """p50, p99, p99.9 (nearest rank) and the greatest; zeros where there are none."""
     if not len(latencies):
         return 0.0, 0.0, 0.0, 0.0
-    p50, p99, p999 = np.percentile(latencies, [50, 99, 99.9], method="inverted_cdf").tolist()
-    return p50, p99, p999, float(latencies.max())
+    ordered, count = np.sort(latencies), len(latencies)
+    p50, p99, p999 = (float(ordered[-(-count * rank // 1000) - 1]) for rank in (500, 990, 999))
+    return p50, p99, p999, float(ordered[-1])
 
 
 def between(hits: Hits, begin_s: float, end_s: float) -> Hits:

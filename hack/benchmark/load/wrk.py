@@ -45,7 +45,7 @@ class _Said(msgspec.Struct):
 
 def closed_http(call: Call, connections: int, seconds: float) -> Load:
     with tempfile.TemporaryDirectory() as folder:
-        script = _write_script(Path(folder), call)
+        script = write_script(Path(folder), call)
         threads = max(1, min(connections, cores() // 2))
         command = [tool("wrk"), f"--threads={threads}", f"--connections={connections}", f"--duration={_whole(seconds)}"]
         command += [f"--timeout={call.timeout_s:g}s", f"--script={script}", f"http://{call.address}{call.path}"]
@@ -80,7 +80,7 @@ def _whole(seconds: float) -> str:
     return f"{max(1, round(seconds))}s"
 
 
-def _write_script(folder: Path, call: Call) -> Path:
+def write_script(folder: Path, call: Call) -> Path:
     for number, body in enumerate(call.bodies):
         Path(folder, f"body{number}").write_bytes(body.data)
     script = Path(folder, "load.lua")
