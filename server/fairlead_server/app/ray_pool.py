@@ -67,7 +67,7 @@ def application(settings: ReplicaSettings, replicas: int) -> Any:
         name="Pool",
         num_replicas=replicas,
         max_replicas_per_node=1,
-        # Ray leaves its actor the GPUs it was given, by CUDA_VISIBLE_DEVICES, and none at all where it asked for none
+        # Ray names the GPUs that are the actor's in CUDA_VISIBLE_DEVICES, which its children inherit
         ray_actor_options={"num_cpus": settings.cores or 1, "num_gpus": settings.gpus},
         health_check_period_s=HEALTH_PERIOD_S,
         health_check_timeout_s=HEALTH_TIMEOUT_S,

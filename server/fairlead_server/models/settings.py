@@ -57,6 +57,10 @@ class VersionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     gpu_mem_limit_bytes: NotNegative = 0  # what one session may take of a GPU's memory; 0: no limit of its own
     tolerance: Tolerance = 1e-4  # relative and absolute, between rows run alone and together
 
+    @property
+    def on_gpu(self) -> bool:
+        return "cuda" in self.providers
+
 
 def resolve(*layers: Mapping[str, Any]) -> VersionSettings:
     """The settings that the layers make, later ones winning field by field: first the model folder's, then the

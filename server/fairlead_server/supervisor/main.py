@@ -44,7 +44,7 @@ from fairlead_server.supervisor.workers import Mishap, Workers
 
 DEAD_S = 15.0  # a loop that has not turned for so long does not live
 REPLACE_S = 600.0
-CHANGEABLE = ("workers", "cores", "memory_limit_bytes", "log_level", "limits", "drain")
+CHANGEABLE = ("workers", "cores", "memory_limit_bytes", "gpu_memory_bytes", "log_level", "limits", "drain")
 
 
 class Supervisor:
@@ -238,8 +238,18 @@ class Supervisor:
         elif now - self._alone_since >= self._times.waiting and not self._waiting.is_open:
             self._waiting.open("no worker of this replica is ready: try again", 1)
 
-    def _may_load(self, need: memory.Need, others: int) -> tuple[str, bool]:
-        return memory.refusal(need, self._guard.limit, self._settings.workers, [others])
+    def _may_load(self, need: memory.Need, others: memory.Taken) -> tuple[str, bool]:
+        workers = self._settings.workers
+        reason, never = memory.refusal(need, self._guard.limit, workers, [others.bytes])
+        if reason:
+            return reason, never
+        return memory.gpu_refusal(need, self._settings.gpu_memory_bytes, workers, others.gpu)
+
+    def _both_fit(self) -> bool:
+        taken, settings = self._versions.taken, self._settings
+        return memory.both_fit(self._guard.limit, settings.workers, [taken.bytes]) and memory.gpu_both_fit(
+            settings.gpu_memory_bytes, settings.workers, taken.gpu
+        )
 
     def _new_guard(self) -> Guard:
         limit = memory.limit_bytes(self._settings.memory_limit_bytes)
@@ -250,9 +260,7 @@ class Supervisor:
         cores = self._settings.cores or memory.cpu_cores()
         self._workers.cores_each = max(1, cores // max(1, self._settings.workers))
         self._workers.wanted = 0 if self.draining else self._settings.workers
-        self._workers.both_fit = lambda: memory.both_fit(
-            self._guard.limit, self._settings.workers, [self._versions.bytes]
-        )
+        self._workers.both_fit = self._both_fit
 
     def _conditions(self) -> dict[str, str]:
         named = {

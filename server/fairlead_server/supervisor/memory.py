@@ -39,11 +39,27 @@ def cpu_cores(root: Path = ROOT, proc: Path = Path("/proc")) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
+class Taken:
+    """What versions take in each worker: measured bytes, and the limits of their sessions on a GPU."""
+
+    bytes: int = 0
+    gpu: int = 0
+
+    def __add__(self, other: Taken) -> Taken:
+        return Taken(self.bytes + other.bytes, self.gpu + other.gpu)
+
+    def __sub__(self, other: Taken) -> Taken:
+        return Taken(self.bytes - other.bytes, self.gpu - other.gpu)
+
+
+@dataclasses.dataclass(frozen=True)
 class Need:
-    """A version to load: `bytes` measured where `proven`, else of its artifact."""
+    """A version to load: `bytes` measured where `proven`, else of its artifact; `gpu` is its session's limit on a GPU
+    (0: it has none; None: it needs no GPU)."""
 
     bytes: int
     proven: bool
+    gpu: int | None = None
 
     @property
     def resident(self) -> int:
@@ -67,21 +83,21 @@ def refusal(need: Need, limit: int, workers: int, held: Iterable[int]) -> tuple[
     ), never
 
 
-def gpu_refusal(wanted: int, limit: int, copies: int, workers: int, held: int) -> tuple[str, bool]:
-    """As `refusal`, for the arena of a session on a GPU. `wanted` is its limit (0: it has none), in each of `copies`
-    processes; `held` are the limits of all that each of the workers holds. Without a limit nothing is counted."""
-    if not limit:
+def gpu_refusal(need: Need, limit: int, workers: int, held: int) -> tuple[str, bool]:
+    """As `refusal`, for the arenas of sessions on a GPU. Without a limit of the replica nothing is counted."""
+    if not limit or need.gpu is None:
         return "", False
-    if not wanted:
+    if not need.gpu:
         return "its memory on the GPU has no limit, and this replica's has: set gpu_mem_limit_bytes", True
-    alone = copies * wanted
+    copies = workers if need.proven else workers + 1
+    alone = copies * need.gpu
     together = alone + workers * held
     if together <= limit:
         return "", False
     never = alone > limit
     makes = f"{_mib(alone)} MiB even alone" if never else f"{_mib(together)} MiB with what is loaded"
     return (
-        f"it does not fit on the GPU: it may take {_mib(wanted)} MiB in each of {copies} processes, that makes "
+        f"it does not fit on the GPU: it may take {_mib(need.gpu)} MiB in each of {copies} processes, that makes "
         f"{makes}, and the limit is {_mib(limit)} MiB: give the pool more of a GPU, or serve fewer models here"
     ), never
 

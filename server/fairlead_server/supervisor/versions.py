@@ -23,14 +23,14 @@ from fairlead_server.supervisor.handed import Handed
 from fairlead_server.supervisor.held import Held, Queue, Want
 from fairlead_server.supervisor.identity import key_of, uid_of
 from fairlead_server.supervisor.journal import Journal, Proof
-from fairlead_server.supervisor.memory import Need
+from fairlead_server.supervisor.memory import Need, Taken
 from fairlead_server.supervisor.steps import Again, Around, Fail, Fetch, HandOver, Life, Step, Try, next_step
 from fairlead_server.supervisor.times import Times, back_off
 from fairlead_server.supervisor.trial import Died, Passed, Refused, Trials, Verdict
 
 TRIALS_WITHOUT_VERDICT = 3
 
-MayLoad = Callable[[Need, int], tuple[str, bool]]  # what it needs, and what all others hold
+MayLoad = Callable[[Need, Taken], tuple[str, bool]]  # what it needs, and what all others take
 
 
 class Versions:
@@ -129,9 +129,9 @@ class Versions:
         return sorted(ranks, key=lambda name: ranks[name])
 
     @property
-    def bytes(self) -> int:
-        """Measured, of all that the workers are to hold."""
-        return self._handed.bytes
+    def taken(self) -> Taken:
+        """By all that the workers are to hold."""
+        return self._handed.taken
 
     def digests(self) -> list[str]:
         """All that the model cache must keep."""
@@ -180,8 +180,10 @@ class Versions:
         life = held.life
         proof, refusal, never = self.proof(life.uid), "", False
         if life.path and life.state is State.WANTED:
-            need = Need(proof.profile.bytes, True) if proof is not None else Need(life.bytes, False)
-            refusal, never = self._may_load(need, self._handed.bytes_beside(life.uid))
+            gpu = life.settings.gpu_mem_limit_bytes if life.settings.on_gpu else None
+            size = proof.profile.bytes if proof is not None else life.bytes
+            need = Need(size, proof is not None, gpu)
+            refusal, never = self._may_load(need, self._handed.taken_beside(life.uid))
         condemned = self._journal.condemned(key_of(life.uid))
         may_fetch = len(self._fetching) < AT_ONCE
         return Around(time.time(), may_fetch, not self._busy, proof is not None, condemned, refusal, never)

@@ -372,6 +372,26 @@ def test_what_does_not_fit_is_refused_before_it_starts(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+def test_what_does_not_fit_on_the_gpu_is_refused_before_it_starts(tmp_path: Path) -> None:
+    """The limits of the sessions count where the replica has one; what needs no GPU does not care."""
+
+    async def play() -> None:
+        async with replica(tmp_path, gpu_memory_bytes=2 * 2**30) as supervisor:
+            catalog = json.loads(document(1, {"a": {"1": "src"}, "half": {"1": "one"}, "more": {"1": "two"}}))
+            for model, limit in (("half", 2**30), ("more", 2**30 + 1)):
+                catalog["models"][model]["versions"]["1"]["settings"] = {
+                    "providers": ["cuda"],
+                    "gpu_mem_limit_bytes": limit,
+                }
+            await supervisor.put_catalog(json.dumps(catalog).encode(), False)
+            held = await state(supervisor, "more", "1", "failed")
+            assert "does not fit on the GPU" in held.reason
+            await state(supervisor, "half", "1", "ready")
+            await state(supervisor, "a", "1", "ready")
+
+    asyncio.run(play())
+
+
 def test_the_last_good_version_stays_until_the_new_one_serves(tmp_path: Path) -> None:
     """A new document that leaves the serving version out takes effect only when its own version is ready: also for
     a worker, and for a replica, that starts in between."""

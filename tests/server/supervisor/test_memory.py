@@ -39,20 +39,21 @@ def test_what_fits(need: Need, limit: int, held: list[int], refused: bool, never
 
 
 @pytest.mark.parametrize(
-    ("wanted", "limit", "copies", "held", "says", "never"),
+    ("gpu", "proven", "limit", "held", "says", "never"),
     [
-        (0, 0, 1, 0, "", False),
-        (500 * MIB, 0, 2, 900 * MIB, "", False),
-        (500 * MIB, 1000 * MIB, 2, 0, "", False),
-        (500 * MIB, 1000 * MIB, 1, 500 * MIB, "", False),
-        (500 * MIB, 1000 * MIB, 1, 501 * MIB, "1001 MiB with what is loaded", False),
-        (500 * MIB, 999 * MIB, 2, 0, "1000 MiB even alone", True),
-        (0, 1000 * MIB, 1, 0, "set gpu_mem_limit_bytes", True),
+        (None, True, 1 * MIB, 900 * MIB, "", False),
+        (0, True, 0, 0, "", False),
+        (500 * MIB, False, 0, 900 * MIB, "", False),
+        (500 * MIB, False, 1000 * MIB, 0, "", False),
+        (500 * MIB, True, 1000 * MIB, 500 * MIB, "", False),
+        (500 * MIB, True, 1000 * MIB, 501 * MIB, "1001 MiB with what is loaded", False),
+        (500 * MIB, False, 999 * MIB, 0, "1000 MiB even alone", True),
+        (0, True, 1000 * MIB, 0, "set gpu_mem_limit_bytes", True),
     ],
 )
-def test_what_fits_on_the_gpu(wanted: int, limit: int, copies: int, held: int, says: str, never: bool) -> None:
+def test_what_fits_on_the_gpu(gpu: int | None, proven: bool, limit: int, held: int, says: str, never: bool) -> None:
     """A session's limit counts, in its trial too; where the replica has a limit, each of its sessions needs one."""
-    reason, hopeless = gpu_refusal(wanted, limit, copies, 1, held)
+    reason, hopeless = gpu_refusal(Need(1, proven, gpu), limit, 1, held)
     assert (says in reason, bool(says), hopeless) == (True, bool(reason), never)
 
 

@@ -12,7 +12,7 @@ from server.supervisor.replicas import document, ready, replica, state, until
 from fairlead_server.link.messages import Fetched, FetchFailed
 from fairlead_server.models.catalog import VersionEntry
 from fairlead_server.supervisor.journal import Journal
-from fairlead_server.supervisor.memory import Need
+from fairlead_server.supervisor.memory import Need, Taken
 from fairlead_server.supervisor.times import Times
 from fairlead_server.supervisor.versions import Versions
 
@@ -38,7 +38,7 @@ class Busy:
         return None
 
 
-def fits(_need: Need, _others: int) -> tuple[str, bool]:
+def fits(_need: Need, _others: Taken) -> tuple[str, bool]:
     return "", False
 
 
