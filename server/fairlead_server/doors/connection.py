@@ -30,7 +30,7 @@ from fairlead_server.settings import Limits
 
 LINGER_S = 2.0  # how long input is thrown away after our last words
 _PIPELINE = 16  # requests read ahead of their answers, before reading stops
-_MOST_PIPELINED = 256  # what one read may bring at most
+MOST_PIPELINED = 256  # what one read may bring at most
 _FRAMING = 8  # bytes on the wire for a byte of body: one-byte chunks take 6
 
 
@@ -136,15 +136,16 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]
         self._in_head = False
         if self._head_is_too_large():
             self._refuse(Kind.TOO_LARGE, self._head_limit(), HTTP_HEAD_TOO_LARGE)
-        elif len(self.pipeline) >= _MOST_PIPELINED:
-            self._refuse(Kind.OVERLOADED, f"more than {_MOST_PIPELINED} requests were sent ahead of their answers")
+        elif len(self.pipeline) >= MOST_PIPELINED:
+            self._refuse(Kind.OVERLOADED, f"more than {MOST_PIPELINED} requests were sent ahead of their answers")
         elif self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 self._refuse(Kind.NOT_ALLOWED, "this is no proxy: CONNECT is not done here")
         elif not self._deaf:
             self._take_head()
             self._current = self.cycle
-            self._hold_reading()
+            if self.pipeline:
+                self._hold_reading()
 
     def _take_head(self) -> None:
         """The message being read becomes uvicorn's: a scope, a cycle and, in its turn, a task."""

@@ -18,11 +18,10 @@ from typing import Any
 from uvicorn.config import Config
 
 from fairlead_server.doors.answers import Answer, as_http
-from fairlead_server.doors.connection import Connection
-from fairlead_server.doors.headers import Headers
+from fairlead_server.doors.connection import MOST_PIPELINED, Connection
+from fairlead_server.doors.heads import END, Head, plain_infer
 from fairlead_server.doors.house import House
 from fairlead_server.doors.infer import InferDoor
-from fairlead_server.doors.paths import Target, find_infer
 from fairlead_server.doors.seam import UnderWay
 from fairlead_server.errors import Kind
 
@@ -34,15 +33,14 @@ class Exchange:
     for what they ask: whether the body is over, whether the answer is begun, and over."""
 
     __slots__ = (
-        "_connection", "answer", "behind", "chunks", "disconnected", "headers", "keep_alive", "more_body",
-        "response_complete", "response_started", "target", "under_way",
+        "_connection", "answer", "behind", "chunks", "disconnected", "head", "keep_alive", "more_body",
+        "response_complete", "response_started", "under_way",
     )  # fmt: skip
 
-    def __init__(self, connection: FastConnection, target: Target, headers: Headers, keep_alive: bool) -> None:
+    def __init__(self, connection: FastConnection, head: Head) -> None:
         self._connection = connection
-        self.target = target
-        self.headers = headers
-        self.keep_alive = keep_alive
+        self.head = head
+        self.keep_alive = head.keep_alive
         self.chunks: list[bytes] = []
         self.behind = 0  # bytes that came before its turn did
         self.under_way: UnderWay | None = None
@@ -63,7 +61,7 @@ class Exchange:
 
 class FastConnection(Connection):
     """`_begun` counts what is under way or waits for its turn to be written; `_whole` has not been begun yet;
-    `_behind` are the bytes of bodies whose turn has not come."""
+    `_behind` are the bytes of bodies whose turn has not come. `_fresh` begins with the next head, or is empty."""
 
     def __init__(
         self,
@@ -78,41 +76,68 @@ class FastConnection(Connection):
         self._infer = infer
         self._begun = self._behind = 0
         self._whole: deque[Exchange] = deque()
+        self._fresh = b""
 
     # --- input
 
+    def data_received(self, data: bytes) -> None:
+        self._fresh = b""
+        if not self._in_message and not self._deaf:
+            self._fresh = data = self._take_known(data)
+        if data:
+            super().data_received(data)
+
+    def _take_known(self, data: bytes) -> bytes:
+        """Take the whole requests whose heads were parsed before; what is left is the parser's."""
+        at, end = 0, len(data)
+        while at < end:
+            body = data.find(END, at) + len(END)
+            head = self._infer.heads.find(data[at:body])
+            if head is None or head.length is None or body + head.length > end or not self._may_skip_parser():
+                break
+            at = body + head.length
+            self._since = self._now()
+            exchange = self._line_up(head)
+            exchange.chunks.append(data[body:at])
+            self._count_behind(exchange, head.length)
+            self._arrived(exchange)
+        return data[at:] if at else data
+
+    def _may_skip_parser(self) -> bool:
+        """Not behind a last message, which the parser guards, and not where there is something to refuse."""
+        after_last = self.cycle is not None and not self.cycle.keep_alive
+        full = len(self.pipeline) >= MOST_PIPELINED or self._infer.gate.full
+        return not after_last and not full and not self.transport.is_closing()
+
     def _take_head(self) -> None:
-        exchange = self._plain_infer()
-        if exchange is None:
+        fresh, self._fresh = self._fresh, b""
+        head = self._plain_infer()
+        if head is None or self._infer.gate.full:
             super()._take_head()
             if type(self._active) is Exchange:  # uvicorn waits for the one before to read on, and this one does not
                 self.flow.resume_reading()
             return
+        self._line_up(head)
+        if fresh.startswith(b"POST ") and END in fresh:
+            self._infer.heads.keep(fresh[: fresh.index(END) + len(END)], head)
+
+    def _plain_infer(self) -> Head | None:
+        parser = self.parser
+        keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        return plain_infer(
+            parser.get_method(), self.url, self.headers, keep_alive=keep_alive, longest=self._infer.body_bytes
+        )
+
+    def _line_up(self, head: Head) -> Exchange:
         self._infer.gate.enter()
+        exchange = Exchange(self, head)
         before, self.cycle = self.cycle, exchange
         if before is None or before.response_complete:
             self._active = exchange
         else:
             self.pipeline.appendleft((exchange, self.app))
-
-    def _plain_infer(self) -> Exchange | None:
-        """The exchange, unless there is something about the request that only the application knows how to do."""
-        parser = self.parser
-        if parser.get_method() != b"POST" or self._infer.gate.full:
-            return None
-        target = find_infer(self.url)
-        if target is None:
-            return None
-        headers = Headers(self.headers)
-        raw = headers.raw
-        if (
-            b"content-encoding" in raw
-            or b"expect" in raw
-            or int(raw.get(b"content-length", 0)) > self._infer.body_bytes
-        ):
-            return None
-        keep_alive = parser.should_keep_alive() and (b"connection" not in raw or parser.get_http_version() != "1.0")
-        return Exchange(self, target, headers, keep_alive)
+            self._hold_reading()
+        return exchange
 
     def on_body(self, body: bytes) -> None:
         exchange = self._current
@@ -121,10 +146,7 @@ class FastConnection(Connection):
             return
         self._body_bytes += len(body)
         exchange.chunks.append(body)
-        if exchange is not self._active:
-            exchange.behind += len(body)
-            self._behind += len(body)
-            self._hold_reading()
+        self._count_behind(exchange, len(body))
         if self._body_bytes > self._infer.body_bytes:
             self._refuse(Kind.TOO_LARGE, f"the request body is over the limit of {self._infer.body_bytes} bytes")
 
@@ -136,10 +158,20 @@ class FastConnection(Connection):
         if type(exchange) is not Exchange:
             super().on_message_complete()
             return
-        self._in_message = exchange.more_body = False
+        self._in_message = False
         self._current = None
+        self._arrived(exchange)
+
+    def _arrived(self, exchange: Exchange) -> None:
+        exchange.more_body = False
         self._whole.append(exchange)
         self._advance()
+
+    def _count_behind(self, exchange: Exchange, size: int) -> None:
+        if exchange is not self._active:
+            exchange.behind += size
+            self._behind += size
+            self._hold_reading()
 
     # --- answers
 
@@ -170,7 +202,8 @@ class FastConnection(Connection):
 
     def _begin(self, exchange: Exchange) -> None:
         self._begun += 1
-        begun = self._infer.begin(exchange.target, exchange.headers, exchange.body(), exchange.answered)
+        head = exchange.head
+        begun = self._infer.begin(head.target, head.headers, exchange.body(), exchange.answered)
         if isinstance(begun, Answer):
             exchange.answer = begun
         else:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from fairlead_server.doors.answers import JSON, Answer, fault_answer
 from fairlead_server.doors.gate import Gate
+from fairlead_server.doors.heads import Heads
 from fairlead_server.doors.paths import Target
 from fairlead_server.doors.seam import InferenceService, UnderWay, terms_of
 from fairlead_server.errors import ServingError
@@ -33,6 +34,7 @@ class InferDoor:
     def __init__(self, service: InferenceService, gate: Gate, body_bytes: int) -> None:
         self.gate = gate
         self.body_bytes = body_bytes
+        self.heads = Heads()
         self._service = service
 
     def begin(self, target: Target, headers: Mapping[str, str], body: bytes, answered: Answered) -> UnderWay | Answer:
