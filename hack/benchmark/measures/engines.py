@@ -28,11 +28,8 @@ class Engines:
 
     def round(self, bench: Bench) -> Iterator[Figure]:
         for subject, rows in self._variants(bench):
-            try:
-                for figure in measured(bench, subject, rows):
-                    yield from self._told(figure)
-            except Exception as fault:  # the other variants go on
-                bench.fail(f"{subject.name}: {fault}")
+            for figure in measured(bench, subject, rows):
+                yield from self._told(figure)
 
     def _variants(self, bench: Bench) -> Iterator[tuple[Fairlead, list[Closed]]]:
         both = [_TINY, _RESNET]

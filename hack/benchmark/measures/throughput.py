@@ -53,11 +53,7 @@ class Throughput:
 
     def round(self, bench: Bench) -> Iterator[Figure]:
         for subject in bench.subjects.values():
-            rows = [row for row in self._rows if _fits(row, subject)]
-            try:
-                yield from measured(bench, subject, rows)
-            except Exception as fault:  # whatever a subject's start can bring: the others go on
-                bench.fail(f"{subject.name}: {fault}")
+            yield from measured(bench, subject, [row for row in self._rows if _fits(row, subject)])
         for model in self.needs:
             yield from self._by_itself(bench, bench.models[model])
 
@@ -71,33 +67,35 @@ class Throughput:
                 yield Figure(row.name, IN_PROCESS, rates[best], "requests/s", "more", note=note)
 
 
-def measured(bench: Bench, subject: Subject, rows: Sequence[Closed], name: str = "") -> Iterator[Figure]:
-    """Start the subject, check its answers, load it, and end it. `name` renames it in the figures."""
-    models = [bench.models[model] for model in dict.fromkeys(row.model for row in rows)]
+def measured(bench: Bench, subject: Subject, rows: Sequence[Closed]) -> Iterator[Figure]:
+    """Start the subject, check its answers, load it, and end it. Its failure is told, and nobody else's."""
+    models = [bench.models[name] for name in dict.fromkeys(row.model for row in rows)]
     if not models:
         return
     bench.say(f"{subject.name}: starts with {', '.join(model.name for model in models)}")
-    with subject.serve(models, bench.threads) as endpoint:
-        if subject.role != "limit":
-            for model, wire in dict.fromkeys((row.model, row.wire) for row in rows):
-                check(endpoint, bench.models[model], wire)
-        for row in rows:
-            try:
-                load = _load(bench, subject, row, endpoint)
-            except GeneratorFailed as fault:
-                bench.fail(f"{subject.name}, {row.name}: {fault}")
-            else:
-                yield from _figures(row, name or subject.name, load)
+    try:
+        with subject.serve(models, bench.threads) as endpoint:
+            if subject.role != "limit":
+                for model, wire in dict.fromkeys((row.model, row.wire) for row in rows):
+                    check(endpoint, bench.models[model], wire)
+            for row in rows:
+                yield from _loaded(bench, subject, row, endpoint)
+    except Exception as fault:  # whatever a subject can bring: the others go on
+        bench.fail(f"{subject.name}: {fault}")
 
 
-def _load(bench: Bench, subject: Subject, row: Closed, endpoint: Endpoint) -> Load:
+def _loaded(bench: Bench, subject: Subject, row: Closed, endpoint: Endpoint) -> Iterator[Figure]:
     bench.say(f"{subject.name}: {row.name}")
     call = call_of(row.wire, endpoint, bench.models[row.model])
-    closed_loop(call, row.in_flight, _WARM_UP_S)
-    load = closed_loop(call, row.in_flight, bench.seconds)
-    if not load.good:
-        raise GeneratorFailed(f"nothing was answered: {load.failed}")
-    return load
+    try:
+        closed_loop(call, row.in_flight, _WARM_UP_S)
+        load = closed_loop(call, row.in_flight, bench.seconds)
+        if not load.good:
+            raise GeneratorFailed(f"nothing was answered: {load.failed}")
+    except GeneratorFailed as fault:  # the subject's other rows go on
+        bench.fail(f"{subject.name}, {row.name}: {fault}")
+    else:
+        yield from _figures(row, subject.name, load)
 
 
 def _figures(row: Closed, subject: str, load: Load) -> Iterator[Figure]:
