@@ -9,6 +9,7 @@ one of FAULTS fails its run with that error; LOST ones lose the device to the wh
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class FakeSession(ort.InferenceSession):  # type: ignore[misc]
         return FakeBinding(self)
 
     def run_with_iobinding(self, binding: FakeBinding, run_options: Any = None) -> None:
+        assert threading.current_thread() is not threading.main_thread(), "a run on a device holds up the loop"
         _fail_if_lost()
         for value, text in FAULTS.items():
             if binding.holds(value):

@@ -109,14 +109,16 @@ class Keeper:
     def _handle(self, held: Held, opened: Opened) -> Handle:
         session, profile = opened.session, opened.profile
         run: RunModel = session.run
-        if _on_device(held):
+        turn = self._turn
+        if held.source.settings.on_gpu:
             run = watched(run, self._marks, self._device_lost)
+            turn = TurnBudget(in_place_us=0.0)  # how long a device takes depends on what else waits for it
         batcher = Batcher(
             run,
             session.signature,
             held.source.settings,
             profile,
-            turn=self._turn,
+            turn=turn,
             executor=self._executor,
             mark=self._marks.mark(held.uid),
         )
@@ -127,7 +129,7 @@ class Keeper:
         if self.device_lost.is_set():
             return
         held = (self.catalog.versions.get(uid) for uid in dict.fromkeys(running))
-        uids = tuple(version.uid for version in held if version is not None and _on_device(version))
+        uids = tuple(version.uid for version in held if version is not None and version.source.settings.on_gpu)
         log.error("device_lost", cause=failure.cause, by_model=failure.by_model, running=uids)
         self._link.send(Broken(failure.cause, uids if failure.by_model else ()))
         self.device_lost.set()
@@ -151,10 +153,6 @@ class Keeper:
         if move.state is not State.READY or held is None or held.handle is None:
             return Moved(move.uid, move.state, now, move.reason, move.final)
         return Moved(move.uid, move.state, now, signature=held.handle.signature, profile=held.handle.profile)
-
-
-def _on_device(held: Held) -> bool:
-    return "cuda" in held.source.settings.providers
 
 
 def _counts(held: Held, handle: Handle) -> VersionCounts:
