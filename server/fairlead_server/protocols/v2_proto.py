@@ -9,7 +9,8 @@ This module must not know gRPC: no status codes, no contexts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -28,6 +29,7 @@ from fairlead_server.protocols.faults import (
     wrong_count,
 )
 from fairlead_server.protocols.raw import Array, decode_raw, encode_raw, fold, strings_array, utf8
+from fairlead_server.protocols.v2_forms import Form, Forms, varint
 from fairlead_server.protocols.v2_messages import message
 from fairlead_server.tensors.array import NUMPY, Tensor
 
@@ -35,6 +37,7 @@ _InferRequest = message("ModelInferRequest")
 _InferResponse = message("ModelInferResponse")
 
 _LARGEST_ANSWER = 2**31 - 2**20  # protobuf's limit, less the rest of the message
+_COPIED = 64 * 2**10  # bytes of a tensor
 
 # The field of InferTensorContents that holds each datatype; FP16 has none and is raw only.
 CONTENTS = {
@@ -61,8 +64,23 @@ def parse(kind: Any, data: bytes) -> Any:
         return invalid(f"the message is not a {kind.DESCRIPTOR.name}: {error}")
 
 
+class _Described(NamedTuple):
+    """What the form of a request says: all of it but the tensors' bytes and the id."""
+
+    model: str
+    version: str | None
+    inputs: tuple[tuple[str, str, tuple[int, ...], int], ...]  # name, datatype, shape, number of elements
+    outputs: list[RequestedOutput]
+    parameters: Mapping[str, Any]
+
+
 def decode_request(data: bytes) -> tuple[str, str | None, InferRequest]:
     """The model's name, the version (None when not given) and the request."""
+    form = _FORMS.find(data)
+    return _parse_request(data) if form is None else _fill(form, data)
+
+
+def _parse_request(data: bytes) -> tuple[str, str | None, InferRequest]:
     wire = parse(_InferRequest, data)
     raw = wire.raw_input_contents
     if raw and len(raw) != len(wire.inputs):
@@ -76,27 +94,95 @@ def decode_request(data: bytes) -> tuple[str, str | None, InferRequest]:
         check_features(f"output {quote(output.name)}", output.parameters)
     parameters = _from_parameters(wire.parameters)
     check_features("the request", parameters)
-    return wire.model_name, wire.model_version or None, InferRequest(inputs, outputs, wire.id, parameters)
+    model, version, request = (
+        wire.model_name,
+        wire.model_version or None,
+        InferRequest(inputs, outputs, wire.id, parameters),
+    )
+    if raw and not any(tensor.datatype == "BYTES" for tensor in inputs):  # the lengths of strings never come again
+        described = tuple((tensor.name, tensor.datatype, tensor.shape, tensor.array.size) for tensor in inputs)
+        _FORMS.missed(data, wire.id, raw, _Described(model, version, described, outputs, parameters))
+    return model, version, request
+
+
+def _fill(form: Form[_Described], data: bytes) -> tuple[str, str | None, InferRequest]:
+    model, version, described, outputs, parameters = form.meaning
+    identity = ""
+    if form.id is not None:
+        try:
+            identity = data[slice(*form.id)].decode()
+        except UnicodeDecodeError:
+            return _parse_request(data)  # which says so
+    ration = Ration()
+    inputs = [
+        decode_raw(name, datatype, shape, size, _part(data, start, end), ration)
+        for (name, datatype, shape, size), (start, end) in zip(described, form.raw, strict=True)
+    ]
+    return model, version, InferRequest(inputs, outputs, identity, parameters)
+
+
+def _part(data: bytes, start: int, end: int) -> bytes | memoryview:
+    """A copy of a small tensor is aligned, and cheaper than a view; a large one is looked at where it is."""
+    return data[start:end] if end - start <= _COPIED else memoryview(data)[start:end]
+
+
+def _reads(data: bytes) -> bool:
+    try:
+        wire = _InferRequest.FromString(data)
+    except DecodeError:
+        return False
+    return not wire.id and not wire.raw_input_contents
+
+
+_FORMS: Forms[_Described] = Forms(_reads)
 
 
 def encode_response(response: InferResponse) -> bytes:
+    """What protobuf itself would write: each message of a part alone is that part of the message."""
     check_answer(sum(t.array.size for t in response.outputs if t.datatype == "BYTES"), "send fewer rows")
     size = sum(tensor.array.nbytes for tensor in response.outputs)
     if size > _LARGEST_ANSWER:
         raise ServingError(
             Kind.TOO_LARGE, f"the answer has {size} bytes, and gRPC carries {_LARGEST_ANSWER}: send fewer rows"
         )
-    wire = _InferResponse(model_name=response.model, model_version=response.version, id=response.id)
-    _to_parameters(response.parameters, wire.parameters)
+    parts: list[bytes | memoryview] = [_named(response.model, response.version)]
+    if response.id or response.parameters:
+        parts.append(_identified(response.id, response.parameters))
+    parts += [_described(tensor.name, tensor.datatype, tensor.shape) for tensor in response.outputs]
     for tensor in response.outputs:
-        wire.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        wire.raw_output_contents.append(bytes(encode_raw(tensor)))
+        data = encode_raw(tensor)
+        parts += (_begun(len(data)), data)
+    return b"".join(parts)
+
+
+@lru_cache(1024)
+def _named(model: str, version: str) -> bytes:
+    return _InferResponse(model_name=model, model_version=version).SerializeToString()  # type: ignore[no-any-return]
+
+
+def _identified(identity: str, parameters: Mapping[str, Any]) -> bytes:
+    wire = _InferResponse(id=identity)
+    _to_parameters(parameters, wire.parameters)
     return wire.SerializeToString()  # type: ignore[no-any-return]
+
+
+@lru_cache(1024)
+def _described(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    wire = _InferResponse()
+    wire.outputs.add(name=name, datatype=datatype, shape=shape)
+    return wire.SerializeToString()  # type: ignore[no-any-return]
+
+
+@lru_cache(1024)
+def _begun(size: int) -> bytes:
+    """The beginning of an entry of raw_output_contents, field 6, up to its bytes."""
+    return b"\x32" + varint(size)
 
 
 def _input(item: Any, raw: bytes | None, ration: Ration) -> Tensor:
     name, datatype = item.name, check_datatype(item.name, item.datatype)
-    check_features(f"input {quote(name)}", _from_parameters(item.parameters))
+    if item.parameters:
+        check_features(f"input {quote(name)}", _from_parameters(item.parameters))
     shape, expected = check_shape(name, item.shape)
     fields = [field.name for field, _ in item.contents.ListFields()]
     if raw is None:
