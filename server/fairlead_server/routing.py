@@ -57,8 +57,10 @@ def _key(sticky: Sticky, header: Lookup, parameter: Lookup) -> str | None:
 
 
 def _drawn(weights: Mapping[str, float], draw: float) -> str | None:
-    total = sum(weights.values())
-    point = draw * total
+    if len(weights) == 1:  # most routes
+        [(version, weight)] = weights.items()
+        return version if weight > 0 else None
+    point = draw * sum(weights.values())
     last = None
     for version, weight in weights.items():
         if weight > 0:

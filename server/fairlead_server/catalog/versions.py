@@ -142,12 +142,15 @@ class WorkerCatalog(Generic[S, H]):
     def lease(self, model: str, name: str) -> Lease[H]:
         """Hold the version that has this number or alias. NOT_FOUND or NOT_READY with the reason."""
         found = self._found(model)
-        version = name if name in found.uids else found.aliases.get(name, "")
-        if version not in found.uids:
+        version, uid = name, found.uids.get(name)
+        if uid is None:
+            version = found.aliases.get(name, "")
+            uid = found.uids.get(version)
+        if uid is None:
             raise ServingError(
                 Kind.NOT_FOUND, f"model '{model}' has no version or alias '{name}'; it has {_all(found)}"
             )
-        held = self.versions.get(found.uids[version])
+        held = self.versions.get(uid)
         if held is None or held.state is not State.READY or held.handle is None:
             raise ServingError(Kind.NOT_READY, f"model '{model}' is not ready: {self._why(model, version)}")
         held.leases += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import http
 import math
@@ -21,8 +20,7 @@ JSON: Header = (b"content-type", b"application/json")
 JOINED_BYTES = 256 * 1024  # an answer up to this size is copied together; beyond it a copy costs more than a write
 
 
-@dataclasses.dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct, eq=False):
     """`parts` are sent one after the other and never written again (they may be views of arrays)."""
 
     status: int
@@ -31,7 +29,8 @@ class Answer:
 
     @property
     def length(self) -> int:
-        return sum([len(part) for part in self.parts])
+        parts = self.parts
+        return len(parts[0]) if len(parts) == 1 else sum([len(part) for part in parts])
 
 
 def json_answer(status: int, document: Any, headers: Sequence[Header] = ()) -> Answer:
@@ -56,9 +55,8 @@ def fault_answer(fault: Exception, what: str) -> Answer:
 def as_http(answer: Answer, *, last: bool) -> list[bytes | memoryview]:
     """The whole answer in HTTP/1.1, to be written piece by piece; `last` ends the connection with it."""
     length = answer.length
-    head = b"%bcontent-length: %d\r\n%b\r\n" % (
-        _first_lines(answer.status, tuple(answer.headers)), length, b"connection: close\r\n" if last else b""
-    )  # fmt: skip
+    end = b"connection: close\r\n\r\n" if last else b"\r\n"
+    head = b"%bcontent-length: %d\r\n%b" % (_first_lines(answer.status, tuple(answer.headers)), length, end)
     if length <= JOINED_BYTES:
         return [b"".join((head, *answer.parts))]
     return [head, *[part for part in answer.parts if len(part)]]

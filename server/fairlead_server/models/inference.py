@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+import msgspec
 
 from fairlead_server.tensors.array import Tensor
 
 
-@dataclasses.dataclass(slots=True)
-class RequestedOutput:
+class RequestedOutput(msgspec.Struct):
     name: str
-    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclasses.dataclass(slots=True)
-class InferRequest:
+class InferRequest(msgspec.Struct, eq=False):
     """What a protocol decoded. `outputs` empty means all. `id` is given back as it came ("" for none)."""
 
     inputs: list[Tensor]
-    outputs: list[RequestedOutput] = dataclasses.field(default_factory=list)
+    outputs: list[RequestedOutput] = msgspec.field(default_factory=list)
     id: str = ""
-    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Terms(NamedTuple):
@@ -36,13 +35,12 @@ class Terms(NamedTuple):
 NO_TERMS = Terms()
 
 
-@dataclasses.dataclass(slots=True)
-class InferResponse:
+class InferResponse(msgspec.Struct, eq=False):
     model: str
     version: str
     id: str
     outputs: list[Tensor]
-    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 Outcome = InferResponse | BaseException

@@ -42,7 +42,7 @@ def decode_request(body: bytes, header_length: str | None = None) -> InferReques
     document = parse(body if length == len(body) else memoryview(body)[:length])
     check_tensors("inputs", len(document.inputs))
     tail = _Tail(body, length, ration)
-    inputs = [_input(item, tail) for item in document.inputs]
+    inputs = [_input(item, tail) if item.parameters else decode_input(item) for item in document.inputs]
     tail.finish()
     outputs = _requested(document.outputs) if document.outputs else []
     parameters = document.parameters or {}
@@ -115,8 +115,6 @@ def _header_length(text: str, total: int) -> int:
 def _input(document: InputDocument, tail: _Tail) -> Tensor:
     parameters: Mapping[str, Any] = document.parameters or {}
     name = document.name
-    if not parameters:
-        return decode_input(document)
     check_features(f"input {quote(name)}", parameters)
     size = parameters.get("binary_data_size")
     if size is None:

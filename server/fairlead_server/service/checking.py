@@ -23,9 +23,9 @@ class Checker:
 
     def __init__(self, signature: Signature) -> None:
         self._inputs = {spec.name: spec for spec in signature.inputs}
-        self._free = {spec.name: all(size == -1 for size in spec.shape) for spec in signature.inputs}
         self._required = frozenset(spec.name for spec in signature.inputs if not spec.optional)
         self._outputs = {spec.name: spec for spec in signature.outputs}
+        self._every = tuple((spec.name, spec.datatype) for spec in signature.outputs)
 
     def inputs(self, request: InferRequest) -> dict[str, Array]:
         """The arrays by name."""
@@ -38,7 +38,7 @@ class Checker:
                 _refuse(f"input '{tensor.name}' is given twice")
             if tensor.datatype != spec.datatype:
                 _refuse(f"input '{tensor.name}' has datatype {tensor.datatype}; the model takes {spec.datatype}")
-            if not self._fits(tensor, spec):
+            if not _fits(tensor.array.shape, spec.shape):
                 _refuse(f"input '{tensor.name}' has shape {list(tensor.shape)}; the model takes {list(spec.shape)}")
             arrays[tensor.name] = tensor.array
         if len(arrays) < len(self._inputs):
@@ -47,6 +47,8 @@ class Checker:
 
     def outputs(self, requested: Sequence[RequestedOutput]) -> tuple[str, ...]:
         """The names asked for, in the order asked for; empty for all."""
+        if not requested:
+            return ()
         names = tuple(output.name for output in requested)
         for name in names:
             if name not in self._outputs:
@@ -58,20 +60,24 @@ class Checker:
 
     def answer(self, names: Sequence[str], arrays: dict[str, Array]) -> list[Tensor]:
         """The outputs as tensors, in the order asked for, else in the signature's."""
-        wanted = names or tuple(self._outputs)
-        return [Tensor(name, self._outputs[name].datatype, arrays[name]) for name in wanted]
-
-    def _fits(self, tensor: Tensor, spec: TensorSpec) -> bool:
-        shape, wanted = tensor.array.shape, spec.shape
-        if len(shape) != len(wanted):
-            return False
-        return self._free[spec.name] or all(size in (-1, found) for size, found in zip(wanted, shape, strict=True))
+        if not names:
+            return [Tensor(name, datatype, arrays[name]) for name, datatype in self._every]
+        return [Tensor(name, self._outputs[name].datatype, arrays[name]) for name in names]
 
     def _check_missing(self, arrays: dict[str, Array]) -> None:
         missing = self._required - arrays.keys()
         for spec in self._inputs.values():
             if spec.name in missing:
                 _refuse(f"input '{spec.name}' ({spec.datatype}, shape {list(spec.shape)}) is missing")
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    if len(shape) != len(wanted):
+        return False
+    for size, found in zip(wanted, shape, strict=True):  # noqa: SIM110 - a generator takes three times as long
+        if size not in (found, -1):
+            return False
+    return True
 
 
 def _listed(what: str, specs: Sequence[TensorSpec] | Any) -> str:

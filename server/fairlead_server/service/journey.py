@@ -52,6 +52,11 @@ class Service:
         with self._catalog.lease(model, version or self._main(model)) as lease:
             return metadata.of_model(model, self._catalog.ready_versions(model), lease.handle.signature)
 
+    def model_configuration(self, model: str, version: str | None) -> dict[str, Any]:
+        """Of the same version as `model_metadata`."""
+        with self._catalog.lease(model, version or self._main(model)) as lease:
+            return metadata.configuration_of(model, lease.handle.signature)
+
     def model_ready(self, model: str, version: str | None) -> bool:
         """NOT_FOUND for what is unknown."""
         try:

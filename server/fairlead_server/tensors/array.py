@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 import numpy as np
 
 NUMPY: dict[str, np.dtype[Any]] = {
@@ -24,8 +24,7 @@ NUMPY: dict[str, np.dtype[Any]] = {
 }
 
 
-@dataclasses.dataclass(slots=True)
-class Tensor:
+class Tensor(msgspec.Struct, eq=False):
     """`array` has the wanted shape and the dtype of NUMPY[datatype]; BYTES arrays hold `str` when the
     bytes were UTF-8, which is all that a model sees. It may be a read-only view of a request's buffer."""
 
