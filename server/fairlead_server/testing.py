@@ -58,6 +58,11 @@ class FakeService:
             "outputs": [tensor],
         }
 
+    def model_configuration(self, model: str, version: str | None) -> dict[str, Any]:
+        self._version(model, version)
+        tensor = {"name": "x", "data_type": "TYPE_FP32", "dims": [-1, 4]}
+        return {"name": model, "platform": "made_up", "max_batch_size": 0, "input": [tensor], "output": [tensor]}
+
     def model_ready(self, model: str, version: str | None) -> bool:
         return self.is_ready and bool(self._version(model, version))
 

@@ -19,6 +19,7 @@ class Action(enum.Enum):
     READY = "ready"
     MODEL = "model"
     MODEL_READY = "model_ready"
+    MODEL_CONFIGURATION = "model_configuration"
     INFER = "infer"
 
 
@@ -27,7 +28,12 @@ METHODS = dict.fromkeys(Action, ("GET", "HEAD")) | {Action.INFER: ("POST",)}
 # What was found is remembered. Clients choose the URLs, so both their number and their length have a bound.
 _KEPT, _LONGEST_KEPT = 4096, 512
 
-_OF_MODEL = {(): Action.MODEL, ("ready",): Action.MODEL_READY, ("infer",): Action.INFER}
+_OF_MODEL = {
+    (): Action.MODEL,
+    ("ready",): Action.MODEL_READY,
+    ("config",): Action.MODEL_CONFIGURATION,
+    ("infer",): Action.INFER,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ class RestApp:
                 return json_answer(200, service.server_metadata())
             case Action.MODEL:
                 return json_answer(200, service.model_metadata(model, version))
+            case Action.MODEL_CONFIGURATION:
+                return json_answer(200, service.model_configuration(model, version))
             case _:
                 return _yes_or_no("ready", service.model_ready(model, version), name=model)
 

@@ -24,11 +24,13 @@ _LARGEST_MESSAGE = 2**31 - 1
 
 _ModelReadyRequest = message("ModelReadyRequest")
 _ModelMetadataRequest = message("ModelMetadataRequest")
+_ModelConfigRequest = message("ModelConfigRequest")
 _ServerLive = message("ServerLiveResponse")
 _ServerReady = message("ServerReadyResponse")
 _ModelReady = message("ModelReadyResponse")
 _ServerMetadata = message("ServerMetadataResponse")
 _ModelMetadata = message("ModelMetadataResponse")
+_ModelConfig = message("ModelConfigResponse")
 
 Handler = Callable[[bytes], bytes]
 
@@ -48,6 +50,7 @@ class RpcServer:
             _path("ModelReady"): self._model_ready,
             _path("ServerMetadata"): self._server_metadata,
             _path("ModelMetadata"): self._model_metadata,
+            _path("ModelConfig"): self._model_configuration,
         }
 
     async def start(self, address: str) -> int:
@@ -91,6 +94,10 @@ class RpcServer:
     def _model_metadata(self, data: bytes) -> bytes:
         wanted = v2_proto.parse(_ModelMetadataRequest, data)
         return _bytes(_ModelMetadata(**_known(self._service.model_metadata(wanted.name, wanted.version or None))))
+
+    def _model_configuration(self, data: bytes) -> bytes:
+        wanted = v2_proto.parse(_ModelConfigRequest, data)
+        return _bytes(_ModelConfig(config=self._service.model_configuration(wanted.name, wanted.version or None)))
 
 
 def _path(method: str) -> bytes:

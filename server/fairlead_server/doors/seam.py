@@ -39,6 +39,11 @@ class InferenceService(Protocol):
         """name, versions, platform, and inputs and outputs (each a list of name, datatype, shape)."""
         ...
 
+    def model_configuration(self, model: str, version: str | None) -> dict[str, Any]:
+        """name, platform, max_batch_size, and input and output (each a list of name, data_type, dims), as Triton has
+        them."""
+        ...
+
     def model_ready(self, model: str, version: str | None) -> bool: ...
 
     def submit(

@@ -15,6 +15,7 @@ from fairlead_server.errors import Kind, ServingError
         (b"/v2/models/churn", Target(Action.MODEL, "churn")),
         (b"/v2/models/churn/ready", Target(Action.MODEL_READY, "churn")),
         (b"/v2/models/churn/infer", Target(Action.INFER, "churn")),
+        (b"/v2/models/churn/versions/3/config", Target(Action.MODEL_CONFIGURATION, "churn", "3")),
         (b"/v2/models/churn/versions/3", Target(Action.MODEL, "churn", "3")),
         (b"/v2/models/churn/versions/champion/infer", Target(Action.INFER, "churn", "champion")),
         (b"/v2/models/my%20model.v1/infer", Target(Action.INFER, "my model.v1")),

@@ -96,6 +96,7 @@ def test_http_tells_health_and_metadata(doors: Any) -> None:
         assert not client.is_model_ready("nobody")
         assert client.get_server_metadata()["name"] == "fairlead"
         assert client.get_model_metadata(MODEL, "champion")["versions"] == ["2"]
+        assert client.get_model_config(MODEL, "champion")["input"][0]["dims"] == [-1, 4]
         with pytest.raises(InferenceServerException, match="no model is called"):
             client.infer("nobody", inputs(triton_http))
 
@@ -119,6 +120,10 @@ def test_grpc(doors: Any) -> None:
         assert client.is_model_ready(MODEL, "1")
         assert client.get_server_metadata().name == "fairlead"
         assert client.get_model_metadata(MODEL).inputs[0].shape == [-1, 4]
+        (told,) = client.get_model_config(MODEL).config.input
+        assert (told.name, told.data_type, told.dims) == ("x", 11, [-1, 4])  # TYPE_FP32
+        with pytest.raises(InferenceServerException, match="no model is called"):
+            client.get_model_config("nobody")
         check(client.infer(MODEL, inputs(triton_grpc), client_timeout=5))
         check(client.infer(MODEL, inputs(triton_grpc), compression_algorithm="gzip"))
         with pytest.raises(InferenceServerException, match="no model is called") as caught:
