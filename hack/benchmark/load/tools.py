@@ -1,12 +1,14 @@
 """The load generators: where they are, and how they come there.
 
 Go's modules are built by name and version into a cache outside the repository; Go checks their sums. wrk comes with the
-distribution. perf_analyzer lies in an old wheel of tritonclient, the newest that runs on Debian 12.
+distribution. perf_analyzer lies in an old wheel of tritonclient, the newest that runs on Debian 12; it wants CUDA's
+run-time library, too, also where there is no GPU.
 This module starts none of them.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _INSTALL_S = 900
+_BASE64 = "libb64.so.0d"
 
 
 class ToolMissing(Exception):
@@ -35,15 +38,16 @@ GO_TOOLS = {
     "ghz": GoTool("github.com/bojand/ghz", "v0.121.0", "github.com/bojand/ghz/cmd/ghz"),
 }
 PERF_ANALYZER = "2.41.0"  # of tritonclient
+CUDA_RUNTIME = "12.3.101"  # of nvidia-cuda-runtime-cu12
 NAMES = ("wrk", *GO_TOOLS, "perf_analyzer")
 
 
 def tool(name: str) -> str:
     """The path of a generator, which is installed when it is not there. Raises ToolMissing."""
     if name == "wrk":
-        return _from_distribution("wrk")
+        return _wrk()
     if name == "perf_analyzer":
-        return _cached(f"perf_analyzer-{PERF_ANALYZER}", _unpack_perf_analyzer)
+        return _perf_analyzer()
     wanted = GO_TOOLS[name]
     return _cached(f"{name}-{wanted.version}", lambda path: _build(wanted, path))
 
@@ -61,14 +65,31 @@ def cache_folder() -> Path:
     return Path(home).expanduser() / "fairlead-bench"
 
 
-def _from_distribution(name: str) -> str:
-    found = shutil.which(name)
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        _run("apt-get", ["apt-get", "install", "--yes", "--quiet", name])
-        found = shutil.which(name)
-    if found is None:
-        raise ToolMissing(f"{name} is not installed: on Debian and Ubuntu, apt install {name}")
-    return found
+def _wrk() -> str:
+    if shutil.which("wrk") is None:
+        _from_distribution("wrk")
+    return shutil.which("wrk") or "wrk"
+
+
+def _from_distribution(package: str) -> None:
+    if os.geteuid() or not shutil.which("apt-get"):
+        raise ToolMissing(f"{package} is not installed: on Debian and Ubuntu, apt install {package}")
+    _run(package, ["apt-get", "install", "--yes", "--quiet", package])
+
+
+def _perf_analyzer() -> str:
+    """Its two libraries lie beside it, or in the system."""
+    try:
+        ctypes.CDLL(_BASE64)
+    except OSError:
+        _from_distribution("libb64-0d")
+    _cached(
+        "libcudart.so.12", lambda path: _unpack(f"nvidia-cuda-runtime-cu12=={CUDA_RUNTIME}", "libcudart.so.12", path)
+    )
+    return _cached(
+        f"perf_analyzer-{PERF_ANALYZER}",
+        lambda path: _unpack(f"tritonclient=={PERF_ANALYZER}", "bin/perf_analyzer", path),
+    )
 
 
 def _cached(name: str, make: Callable[[Path], None]) -> str:
@@ -98,14 +119,14 @@ def _build(wanted: GoTool, path: Path) -> None:
         _run(wanted.package, [go, "build", "-mod=mod", "-o", str(path), wanted.package], cwd=folder)
 
 
-def _unpack_perf_analyzer(path: Path) -> None:
-    wanted = f"tritonclient=={PERF_ANALYZER}"
+def _unpack(wanted: str, file: str, path: Path) -> None:
+    """One file out of a wheel."""
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
         _run(wanted, [*pip, "--dest", folder, wanted])
         (wheel,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            (member,) = [name for name in archive.namelist() if name.endswith("/bin/perf_analyzer")]
+            (member,) = [name for name in archive.namelist() if name.endswith(f"/{file}")]
             path.write_bytes(archive.read(member))
 
 

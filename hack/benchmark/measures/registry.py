@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from benchmark.measure import Measure
-from benchmark.measures import engines, throughput
+from benchmark.measures import engines, throughput, unmodified
 
 
 class Entry(NamedTuple):
@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 
 ENTRIES = (
     Entry(tuple(row.name for row in throughput.ROWS), throughput.Throughput, ("wrk", "ghz"), beside=True),
+    Entry(unmodified.Unmodified.names, lambda _: unmodified.Unmodified(), ("perf_analyzer",), beside=True),
     Entry(("engine-ray", "workers"), engines.Engines, ("wrk",)),
 )
 NAMES = tuple(name for entry in ENTRIES for name in entry.names)
