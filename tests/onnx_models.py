@@ -114,6 +114,53 @@ def build_sequence_length(path: Path) -> Path:
     return save(path, [helper.make_node("Relu", ["x"], ["y"])], *sides)
 
 
+def build_attention(path: Path, *, width: int = 8, symbol: str | None = "T", most: int = 64) -> Path:
+    """A layer of self-attention over ids[N,T] with mask[N,T]: states[N,T,width], pooled[N,width] (of the first place),
+    for texts of `most` places. What the mask hides has no part in any place that it does not hide."""
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["words"]),
+        helper.make_node("Shape", ["ids"], ["shape"]),
+        helper.make_node("Gather", ["shape", "1"], ["length"]),
+        helper.make_node("Range", ["0", "length", "1"], ["at"]),
+        helper.make_node("Gather", ["places", "at"], ["place"]),
+        helper.make_node("Add", ["words", "place"], ["x"]),
+        helper.make_node("Transpose", ["x"], ["keys"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["x", "keys"], ["scores"]),
+        helper.make_node("Cast", ["mask"], ["real"], to=FLOAT),
+        helper.make_node("Sub", ["real", "one"], ["hidden"]),
+        helper.make_node("Mul", ["hidden", "far"], ["shift"]),
+        helper.make_node("Unsqueeze", ["shift", "1s"], ["bias"]),
+        helper.make_node("Add", ["scores", "bias"], ["biased"]),
+        helper.make_node("Softmax", ["biased"], ["shares"], axis=-1),
+        helper.make_node("MatMul", ["shares", "x"], ["states"]),
+        helper.make_node("Gather", ["states", "0"], ["pooled"], axis=1),
+    ]
+    random = np.random.default_rng(3)
+    weights = {
+        "table": random.standard_normal((32, width), dtype=np.float32),
+        "places": random.standard_normal((most, width), dtype=np.float32),
+        "one": np.float32(1), "far": np.float32(1e9), "0": np.int64(0), "1": np.int64(1), "1s": np.array([1]),
+    }  # fmt: skip
+    inputs = [tensor(name, INT64, ("N", symbol)) for name in ("ids", "mask")]
+    return save(
+        path,
+        nodes,
+        inputs,
+        [tensor("states", shape=("N", symbol, width)), tensor("pooled", shape=("N", width))],
+        weights,
+    )
+
+
+def build_mean(path: Path) -> Path:
+    """y[N,4] is the mean of rows ids[N,T] of a table: with no mask, whatever fills a text up counts too."""
+    table = np.random.default_rng(4).standard_normal((32, 4), dtype=np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["words"]),
+        helper.make_node("ReduceMean", ["words"], ["y"], axes=[1], keepdims=0),
+    ]
+    return save(path, nodes, [tensor("ids", INT64, ("N", "T"))], [tensor("y", shape=("N", 4))], {"table": table})
+
+
 def build_unknown_rank(path: Path) -> Path:
     """y = relu(x), of shapes that the file does not tell."""
     sides = [[tensor(name, shape=None)] for name in ("x", "y")]

@@ -2,12 +2,12 @@
 
 Filling up costs what the filled places cost, and sharing a run saves what a run costs whatever is in it. Which of the
 two is more differs by a factor of a hundred between a small model on a GPU and a large one on a CPU, so the rule goes
-by what warm-up measured: lengths share a bucket as long as the shortest of them gains as well, that is, while its half
-of a run of two, filled up to the longest, takes no longer than its own run alone.
+by what warm-up measured: lengths share a bucket as long as the shortest of them gains as well, that is, while its
+quarter of a run of four, filled up to the longest, takes no longer than its own run alone.
 
 Simulated with the table of an encoder of 6 layers on 2 cores, 8 callers, lengths 8 to 64: one by one 113 requests a
-second, everything in one bucket 89, powers of two 115, this rule 130. Where a run's fixed cost is most of it, the rule
-makes one bucket, as it should.
+second, everything in one bucket 89, powers of two 115, this rule 133 (by a run of two 130). Where a run's fixed cost is
+most of it, the rule makes one bucket, as it should.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 from fairlead_server.models.latency import ByRows, of_length
 
+MATES = 4  # how many share the run that the rule goes by
 _WIDTH = 8  # lengths within an eighth of the longest meet in any case: times are measured, and measurements vary
 
 
@@ -36,8 +37,9 @@ class Buckets:
 
 
 def measured(tables: Mapping[int, ByRows]) -> Buckets:
-    """By the microseconds of one row and of two at each length that was measured (Profile.latency_by_length)."""
-    known = {length: table for length, table in tables.items() if {1, 2} <= set(table)}
+    """By the microseconds of one row and of four (or of what there is up to that) at each length that was measured, as
+    in Profile.latency_by_length."""
+    known = {length: table for length, table in tables.items() if 1 in table and _mates(table) > 1}
     if len(known) < 2:
         return Buckets()
     tops: list[int] = []
@@ -50,5 +52,10 @@ def measured(tables: Mapping[int, ByRows]) -> Buckets:
 
 def _shortest(known: Mapping[int, ByRows], top: int) -> int:
     """The shortest length that gains by sharing a run with `top`; longer ones gain too, for they take longer alone."""
-    share = (of_length(known, 2, top) or 0.0) / 2
+    mates = min(_mates(table) for table in known.values())
+    share = (of_length(known, mates, top) or 0.0) / mates
     return 1 + bisect_left(range(1, top), share, key=lambda length: of_length(known, 1, length) or 0.0)
+
+
+def _mates(table: ByRows) -> int:
+    return max((rows for rows in table if rows <= MATES), default=0)

@@ -106,20 +106,22 @@ def names_of(batch: Sequence[Request], every: tuple[str, ...]) -> tuple[str, ...
     return tuple(name for name in every if name in wanted)
 
 
+def put_together(batch: Sequence[Mapping[str, Array]], lengths: Lengths | None) -> Together:
+    """The inputs of the requests of one lane as one run takes them."""
+    if lengths is not None:
+        return lengths.together(batch)
+    if len(batch) == 1:
+        return Together(batch[0], [], ())
+    return Together({name: np.concatenate([inputs[name] for inputs in batch]) for name in batch[0]}, [], ())
+
+
 def _gather(run: Run) -> Together:
-    batch, lengths = run.batch, run.lengths
-    first = batch[0].inputs
-    if lengths is None:
-        return Together(first if len(batch) == 1 else _concatenated(batch), [], ())
-    if batch[0].alone:
-        return Together(lengths.whole(first), [], ())
-    together = lengths.together([request.inputs for request in batch])
+    first = run.batch[0]
+    if first.alone and run.lengths is not None:
+        return Together(run.lengths.whole(first.inputs), [], ())
+    together = put_together([request.inputs for request in run.batch], run.lengths)
     run.changed = together.changed
     return together
-
-
-def _concatenated(batch: Sequence[Request]) -> dict[str, Array]:
-    return {name: np.concatenate([request.inputs[name] for request in batch]) for name in batch[0].inputs}
 
 
 def _wrong_rows(inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> str:

@@ -30,9 +30,10 @@ class PaddingFault(ValueError):
 
 
 def lengths_of(signature: Signature, paddings: Paddings) -> Lengths | None:
-    """None where no padding is set. Raises PaddingFault."""
+    """Without padding set, the one length that the model's file names, if it does: told to whoever predicts how long a
+    run takes, and never filled up. None where rows have no length. Raises PaddingFault."""
     if not paddings:
-        return None
+        return _named(signature)
     inputs = {spec.name: spec for spec in signature.inputs}
     for name, padding in paddings.items():
         _check_input(inputs, paddings, name, padding)
@@ -58,8 +59,8 @@ def for_serving(signature: Signature, settings: VersionSettings, profile: Profil
     lengths = lengths_of(signature, settings.padding)
     if lengths is None:
         return None
-    buckets = measured(profile.latency_by_length)
-    return dataclasses.replace(lengths, sharing=profile.padding, buckets=buckets)
+    sharing = profile.padding and bool(settings.padding)
+    return dataclasses.replace(lengths, sharing=sharing, buckets=measured(profile.latency_by_length))
 
 
 def with_optional_masks(signature: Signature, paddings: Paddings) -> Signature:
@@ -67,6 +68,18 @@ def with_optional_masks(signature: Signature, paddings: Paddings) -> Signature:
     masks = {padding.mask for padding in paddings.values() if padding.mask}
     inputs = (msgspec.structs.replace(spec, optional=spec.optional or spec.name in masks) for spec in signature.inputs)
     return Signature(tuple(inputs), signature.outputs)
+
+
+def _named(signature: Signature) -> Lengths | None:
+    """The only free dimension beside the rows, by its name if several inputs have it."""
+    free = [(spec, axis) for spec in signature.inputs for axis in range(1, len(spec.shape)) if spec.shape[axis] == -1]
+    symbols = {_symbol(spec, axis) for spec, axis in free}
+    if not free or len({spec.name for spec, _ in free}) < len(free) or len(symbols) > 1:
+        return None
+    if len(free) > 1 and "" in symbols:
+        return None
+    fills = tuple(Fill(spec.name, axis, 0, 0.0, len(spec.shape), NUMPY[spec.datatype]) for spec, axis in free)
+    return Lengths(fills, (), (1,), _plain(signature, fills), sharing=False)
 
 
 def _check_input(inputs: Mapping[str, TensorSpec], paddings: Paddings, name: str, padding: Padding) -> None:

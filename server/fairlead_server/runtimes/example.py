@@ -36,7 +36,9 @@ def _to_inputs(example: Any, specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
                 return _to_inputs(example[wrapped], specs)
         if set(example) >= {"columns", "data"} and isinstance(example["data"], list):
             return _from_table([str(name) for name in example["columns"]], example["data"], specs)
-        return {spec.name: _array(example[spec.name], spec) for spec in specs}
+        given = [spec for spec in specs if spec.name in example or not spec.optional]
+        return {spec.name: _array(example[spec.name], spec) for spec in given}
+    specs = tuple(spec for spec in specs if not spec.optional)
     if len(specs) != 1:
         raise ValueError("one array for several inputs")
     return {specs[0].name: _array(example, specs[0])}

@@ -22,15 +22,18 @@ FREE_SIZES = (8, 32, 224, 1)
 
 
 def inputs(signature: Signature, rows: int, free: int) -> Inputs:
-    """Random inputs: `rows` for free leading dimensions, `free` for the others (also where names differ)."""
+    """Random inputs: `rows` for free leading dimensions, `free` for the others (also where names differ). What may be
+    left out is."""
     random = np.random.default_rng(rows * 1009 + free)
-    return {spec.name: _values(random, spec, _shape(spec, rows, free)) for spec in signature.inputs}
+    needed = [spec for spec in signature.inputs if not spec.optional]
+    return {spec.name: _values(random, spec, _shape(spec, rows, free)) for spec in needed}
 
 
 def like(signature: Signature, example: Mapping[str, Array], rows: int) -> Inputs:
     """Random inputs whose rows have the shape of an example's."""
     random = np.random.default_rng(rows)
-    return {spec.name: _values(random, spec, (rows, *example[spec.name].shape[1:])) for spec in signature.inputs}
+    given = [spec for spec in signature.inputs if spec.name in example]
+    return {spec.name: _values(random, spec, (rows, *example[spec.name].shape[1:])) for spec in given}
 
 
 def varied(example: Mapping[str, Array], rows: int) -> Inputs:
@@ -46,6 +49,25 @@ def repeated(pool: Mapping[str, Array], rows: int, start: int = 0) -> Inputs:
     return {
         name: np.ascontiguousarray(array[np.arange(start, start + rows) % len(array)]) for name, array in pool.items()
     }
+
+
+def of_length(inputs: Mapping[str, Array], axes: Mapping[str, int], length: int) -> Inputs:
+    """The same rows, cut or gone round again so that they have `length` along the axes given by input."""
+    sized = {
+        name: np.take(inputs[name], np.arange(length) % inputs[name].shape[axis], axis) for name, axis in axes.items()
+    }
+    return {**inputs, **sized}
+
+
+def of_lengths(pool: Mapping[str, Array], axes: Mapping[str, int]) -> list[Inputs]:
+    """The rows of `pool` one by one, of lengths that differ: from a third of their own to half as long again."""
+    own = max(pool[name].shape[axis] for name, axis in axes.items())
+    wanted = sorted({max(own * sixths // 6, 1) for sixths in (2, 3, 4, 5, 6, 9)} | {own, own + 1})
+    rows = len(next(iter(pool.values())))
+    return [
+        of_length({name: array[at % rows : at % rows + 1] for name, array in pool.items()}, axes, length)
+        for at, length in enumerate(wanted)
+    ]
 
 
 def rows_differ(pool: Mapping[str, Array]) -> bool:

@@ -73,6 +73,7 @@ def open_session(directory: Path, settings: VersionSettings, threads: int, devic
         zipmap_labels(path),
         logged,
     )
+    told = signature.for_requests(told, settings.padding)
     inputs = example.to_inputs(mlmodel.read_example(directory, logged), told) if logged else None
     return OnnxSession(session, told, inputs, _fallen_back(session, names), device)
 

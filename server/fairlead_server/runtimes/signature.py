@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from fairlead_server.batching.padding import PaddingFault, Paddings, lengths_of, with_optional_masks
 from fairlead_server.models.signature import Signature, TensorSpec
 from fairlead_server.runtimes import LoadFailure
 from fairlead_server.runtimes.mlmodel import LoggedTensor, MLmodel
@@ -54,6 +55,15 @@ def build(
     if logged is None:
         return Signature(takes, gives)
     return Signature(_narrowed(takes, logged.inputs), _narrowed(gives, logged.outputs))
+
+
+def for_requests(told: Signature, paddings: Paddings) -> Signature:
+    """As requests see it: a mask that can be made may be left out. LoadFailure for padding that does not fit."""
+    try:
+        lengths_of(told, paddings)
+    except PaddingFault as fault:
+        raise LoadFailure(str(fault)) from fault
+    return with_optional_masks(told, paddings)
 
 
 def _spec(kind: str, argument: Argument, labels: Mapping[str, tuple[str, ...]]) -> TensorSpec:

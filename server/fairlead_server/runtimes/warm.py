@@ -2,13 +2,14 @@
 
     example --fails--> LoadFailure          made-up inputs --fail--> unprofiled, ready all the same (rule 8)
        |                                         |
-       +------------- rows alone = rows together? (rule 1) -> latency by rows -> Profile
+       +---- rows alone = rows together? (rule 1) -> and filled up to one length? -> latencies -> Profile
 
 Knows sessions and arrays; no queue and no runtime.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -17,17 +18,19 @@ from typing import Any
 
 import numpy as np
 
+from fairlead_server.batching.lengths import Lengths
+from fairlead_server.batching.padding import PaddingFault, lengths_of
 from fairlead_server.batching.rows import why_not
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.profile import Profile, Smoke
 from fairlead_server.models.settings import VersionSettings
-from fairlead_server.runtimes import DeviceFailure, LoadFailure, Session, made_up
-from fairlead_server.runtimes.together import difference
+from fairlead_server.runtimes import LoadFailure, Session, made_up, timing
+from fairlead_server.runtimes.together import Model, difference, difference_filled
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Inputs = Mapping[str, Array]
+Left = Callable[[], float]  # seconds of the budget
 
-_RUNS = 5  # timed runs of each size; the median counts
 _POOL = 6  # rows that are compared, alone and together
 
 
@@ -48,11 +51,18 @@ def measure(
     DeviceFailure."""
     before = resident_bytes() if before_bytes is None else before_bytes
     end = clock() + settings.warmup_budget_ms / 1e3
-    smoke, inputs = _smoke(session, settings)
-    inputs = inputs if settings.warmup else None
-    why = "" if inputs else smoke.detail or "nothing was run to find out whether rows may be batched"
-    why = why or _verdict(session, settings, inputs or {}, lambda: end - clock())
-    table = _latency(session, inputs, 1 if why else settings.max_batch_size, clock, end) if inputs else {}
+    lengths = _lengths(session, settings)
+    model = _model(session, lengths)
+    smoke, inputs = _smoke(session, settings, model)
+    tried = inputs if settings.warmup else None
+    why = "" if tried else smoke.detail or "nothing was run to find out whether rows may be batched"
+    why = why or _verdict(session, settings, model, tried or {}, lambda: end - clock())
+    filled = f"rows are not batched: {why}" if why else ""
+    if lengths and lengths.sharing:
+        filled = filled or _filled_verdict(settings, model, tried or {}, lengths, lambda: end - clock())
+        lengths = dataclasses.replace(lengths, sharing=not filled)
+    watch = timing.Stopwatch(model, clock, end)
+    table, by_length = _latencies(session, watch, tried, 1 if why else settings.max_batch_size, lengths)
     return Profile(
         bytes=max(resident_bytes() - before, 0),
         latency_us=table,
@@ -60,13 +70,31 @@ def measure(
         batching_reason=why,
         smoke=smoke,
         notes=session.notes,
+        latency_by_length=by_length,
+        padding=bool(settings.padding) and not filled,
+        padding_reason=filled if settings.padding else "",
     )
 
 
-def _smoke(session: Session, settings: VersionSettings) -> tuple[Smoke, Inputs | None]:
+def _lengths(session: Session, settings: VersionSettings) -> Lengths | None:
+    try:
+        return lengths_of(session.signature, settings.padding)
+    except PaddingFault as fault:
+        raise LoadFailure(str(fault)) from fault
+
+
+def _model(session: Session, lengths: Lengths | None) -> Model:
+    """The session with all of its outputs, and with the masks that inputs leave out."""
+    names = tuple(spec.name for spec in session.signature.outputs)
+    if lengths is None:
+        return lambda inputs: session.run(inputs, names)
+    return lambda inputs: session.run(lengths.whole(inputs), names)
+
+
+def _smoke(session: Session, settings: VersionSettings, model: Model) -> tuple[Smoke, Inputs | None]:
     """The first prediction, and the inputs that made it."""
     if session.example is not None:
-        fault = _fault(session, session.example)
+        fault = _fault(model, session.example)
         if fault is not None:
             final = fault.kind is not Kind.OVERLOADED
             raise LoadFailure(f"the logged input example fails: {fault.message}", final=final)
@@ -76,24 +104,22 @@ def _smoke(session: Session, settings: VersionSettings) -> tuple[Smoke, Inputs |
     fault = None
     for free in made_up.FREE_SIZES:
         inputs = made_up.inputs(session.signature, 2, free)
-        fault = _fault(session, inputs)
+        fault = _fault(model, inputs)
         if fault is None:
             return Smoke("made-up", passed=True), inputs
     message = fault.message if fault else ""
     return Smoke("made-up", detail=f"unprofiled: made-up inputs fail ({message}); log an input example"), None
 
 
-def _fault(session: Session, inputs: Inputs) -> ServingError | None:
+def _fault(model: Model, inputs: Inputs) -> ServingError | None:
     try:
-        session.run(inputs, _names(session))
-    except DeviceFailure:  # says nothing of these inputs, and ends the process
-        raise
+        model(inputs)
     except ServingError as fault:
         return fault
     return None
 
 
-def _verdict(session: Session, settings: VersionSettings, inputs: Inputs, left_s: Callable[[], float]) -> str:
+def _verdict(session: Session, settings: VersionSettings, model: Model, inputs: Inputs, left_s: Left) -> str:
     """Why rows must not be batched; "" where they may be (rule 1)."""
     if settings.max_batch_size == 1:
         return "max_batch_size is 1"
@@ -101,51 +127,35 @@ def _verdict(session: Session, settings: VersionSettings, inputs: Inputs, left_s
     if why:
         return why
     seen = False
-    for pool in _pools(session, inputs):
-        if _fault(session, pool) is None and made_up.rows_differ(pool):
-            why = difference(session, pool, settings.max_batch_size, settings.tolerance, left_s)
+    for pool in (made_up.varied(inputs, _POOL), made_up.like(session.signature, inputs, _POOL)):
+        if _fault(model, pool) is None and made_up.rows_differ(pool):
+            why = difference(model, pool, settings.max_batch_size, settings.tolerance, left_s)
             seen = True
             if why:
                 return why
     return "" if seen else "no two different rows could be run to compare; log an input example of two rows or more"
 
 
-def _pools(session: Session, inputs: Inputs) -> list[Inputs]:
-    """Rows to compare: those that ran and what can be made of them, then random ones of their shape."""
-    return [made_up.varied(inputs, _POOL), made_up.like(session.signature, inputs, _POOL)]
+def _filled_verdict(settings: VersionSettings, model: Model, inputs: Inputs, lengths: Lengths, left_s: Left) -> str:
+    """Why rows of different lengths must not share a run; "" where they may. Masks are left to be made: an example's
+    own may hide the very places that would tell."""
+    masks = {fill.name for fill in lengths.fills if fill.of}
+    pool = made_up.varied({name: array for name, array in inputs.items() if name not in masks}, _POOL)
+    axes = {fill.name: fill.axis for fill in lengths.fills if not fill.of}
+    rows = [row for row in made_up.of_lengths(pool, axes) if _fault(model, row) is None]
+    if len({lengths.of(row) for row in rows}) < 2:
+        return "no rows of two lengths could be run to compare; log an input example"
+    return difference_filled(model, rows, lengths, settings.max_batch_size, settings.tolerance, left_s)
 
 
-def _latency(session: Session, inputs: Inputs, limit: int, clock: Callable[[], float], end: float) -> dict[int, float]:
-    """Microseconds by rows: powers of two and the limit, as far as the budget reaches. With a limit of 1 only the
-    inputs as they are. The first run of each size is not timed: it fills the arena."""
-    if limit == 1:
-        first = next(iter(inputs.values()))
-        return {max(first.shape[0] if first.ndim else 1, 1): _timed(session, inputs, clock, end)}
-    table: dict[int, float] = {}
-    for rows in _sizes(limit):
-        begin = clock()
-        if table and 2 * max(table.values()) / 1e6 > end - begin:
-            break
-        batch = made_up.repeated(inputs, rows)
-        if _fault(session, batch) is not None:
-            break
-        table[rows] = _timed(session, batch, clock, end)
-    return table
-
-
-def _timed(session: Session, inputs: Inputs, clock: Callable[[], float], end: float) -> float:
-    names = _names(session)
-    took: list[float] = []
-    while len(took) < _RUNS and (not took or clock() < end):
-        start = clock()
-        session.run(inputs, names)
-        took.append(clock() - start)
-    return round(sorted(took)[len(took) // 2] * 1e6, 1)
-
-
-def _sizes(limit: int) -> list[int]:
-    return [*(1 << power for power in range((limit - 1).bit_length()) if 1 << power < limit), limit]
-
-
-def _names(session: Session) -> tuple[str, ...]:
-    return tuple(spec.name for spec in session.signature.outputs)
+def _latencies(
+    session: Session, watch: timing.Stopwatch, inputs: Inputs | None, limit: int, lengths: Lengths | None
+) -> tuple[dict[int, float], dict[int, dict[int, float]]]:
+    """By rows, for rows as those of `inputs`, and by length where rows have one."""
+    if inputs is None:
+        return {}, {}
+    if lengths is None or why_not(session.signature):
+        return timing.by_rows(watch, inputs, limit), {}
+    tables = timing.by_length(watch, inputs, limit, lengths)
+    own = lengths.longest([lengths.whole(inputs)])
+    return tables.get(own, {}), tables

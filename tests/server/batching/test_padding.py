@@ -40,10 +40,23 @@ def test_a_bert() -> None:
     assert (lengths.multiples, lengths.trims, lengths.plain) == ((24,), (Trim("states", 1, 0),), True)
 
 
-def test_nothing_set_is_nothing_done() -> None:
-    """The usual case."""
-    assert lengths_of(BERT, {}) is None
-    assert for_serving(BERT, VersionSettings(), Profile()) is None
+@pytest.mark.parametrize(
+    ("specs", "axes"),
+    [
+        (BERT.inputs, {"ids": 1, "mask": 1, "types": 1}),
+        ((TensorSpec("x", "FP32", (-1, -1)),), {"x": 1}),
+        ((TensorSpec("x", "BYTES", (-1, 2)),), {}),
+        ((text("a", symbol="s"), text("b", symbol="t")), {}),
+        ((text("a", symbol=""), text("b", symbol="")), {}),
+        ((TensorSpec("image", "FP32", (-1, 3, -1, -1), ("n", "", "size", "size")),), {}),
+    ],
+)
+def test_without_the_setting_nothing_is_filled_up(specs: tuple[TensorSpec, ...], axes: dict[str, int]) -> None:
+    """The one length that the model names is known all the same, for whoever predicts; else there is none."""
+    profile = Profile(padding=True)
+    lengths = for_serving(Signature(specs, ()), VersionSettings(), profile)
+    assert {fill.name: fill.axis for fill in lengths.fills} == axes if lengths else not axes
+    assert lengths is None or not lengths.sharing
 
 
 def test_warm_up_decides_whether_lengths_share() -> None:

@@ -11,7 +11,7 @@ import onnx_models
 import pytest
 
 from fairlead_server.errors import Kind
-from fairlead_server.models.settings import VersionSettings
+from fairlead_server.models.settings import Padding, VersionSettings
 from fairlead_server.models.signature import Signature, TensorSpec
 from fairlead_server.runtimes import LoadFailure, RunFailure
 from fairlead_server.runtimes.onnx import open_session
@@ -187,3 +187,81 @@ def test_bytes_are_what_loading_added(tmp_path: Path) -> None:
     profile = measure(session, VersionSettings(), before)
     session.close()
     assert 40 * 2**20 < profile.bytes < 200 * 2**20
+
+
+TEXT = {"ids": Padding(mask="mask", trim={"states": 1})}
+
+
+@pytest.mark.parametrize(
+    ("build", "padding", "shares", "reason"),
+    [
+        (onnx_models.build_attention, TEXT, True, ""),
+        (onnx_models.build_attention, {"ids": Padding(mask="mask", trim={"states": 1}, multiple=8)}, True, ""),
+        (onnx_models.build_attention, {"ids": Padding(mask="mask")}, False, "another shape when lengths are filled up"),
+        (
+            onnx_models.build_attention,
+            {"ids": Padding(trim={"states": 1}), "mask": Padding(value=1.0)},
+            False,
+            "differs by",
+        ),
+        (onnx_models.build_mean, {"ids": Padding()}, False, "output 'y' differs by"),
+        (onnx_models.build_sequence_length, {"x": Padding(trim={"y": 1})}, True, ""),
+        (lambda path: onnx_models.build_attention(path, symbol=None), TEXT, True, ""),
+        (lambda path: onnx_models.build_attention(path, most=8), TEXT, True, ""),
+        (
+            lambda path: onnx_models.build_attention(path, most=8),
+            {"ids": Padding(mask="mask", trim={"states": 1}, multiple=16)},
+            False,
+            "rows that are filled up fail",
+        ),
+    ],
+)
+def test_lengths_share_a_run_where_filling_up_keeps_the_answers(
+    tmp_path: Path, build: Callable[[Path], Any], padding: dict[str, Padding], shares: bool, reason: str
+) -> None:
+    """Rows alone as they are equal rows filled up together, by ONNX Runtime itself; else only equal lengths meet."""
+    build(tmp_path / "model.onnx")
+    settings = VersionSettings(padding=padding, max_batch_size=8)
+    profile = measure(open_session(tmp_path, settings, 1), settings)
+    assert profile.batching, profile.batching_reason
+    assert (profile.padding, reason in profile.padding_reason) == (shares, True), profile.padding_reason
+    assert bool(profile.padding_reason) != shares
+    assert {8} <= profile.latency_by_length.keys() or min(profile.latency_by_length) > 8
+
+
+def test_an_examples_own_mask_does_not_hide_what_differs(tmp_path: Path) -> None:
+    """It is left to be made while lengths are compared, and kept for the smoke prediction."""
+    onnx_models.build_attention(tmp_path / "model.onnx")
+    settings = VersionSettings(padding=TEXT, max_batch_size=4)
+    session = open_session(tmp_path, settings, 1)
+    session.example = {"ids": np.array([[1, 2, 3, 4]]), "mask": np.array([[1, 0, 0, 0]])}
+    assert measure(session, settings).padding
+
+
+def test_padding_needs_batching() -> None:
+    """The reason says what is in its way."""
+    settings = VersionSettings(padding={"x": Padding()}, max_batch_size=1)
+    free = Signature((TensorSpec("x", "FP32", (-1, -1)),), (TensorSpec("y", "FP32", (-1, -1)),))
+    profile = measure(FakeSession(signature=free), settings)
+    assert (profile.padding, profile.padding_reason) == (False, "rows are not batched: max_batch_size is 1")
+
+
+def test_padding_that_does_not_fit_is_a_load_failure(tmp_path: Path) -> None:
+    """With the setting's own words, when the model is opened."""
+    onnx_models.build_attention(tmp_path / "model.onnx")
+    with pytest.raises(LoadFailure, match="padding of 'ids': the mask 'musk' is none of the model's"):
+        open_session(tmp_path, VersionSettings(padding={"ids": Padding(mask="musk")}), 1)
+    with pytest.raises(LoadFailure, match="axis 1 is fixed at 2"):
+        told(FakeSession(), padding={"x": Padding()})
+
+
+def test_latencies_by_length(tmp_path: Path) -> None:
+    """The inputs' own length and powers of two, as far as the model goes; the plain table is that of their own."""
+    onnx_models.build_attention(tmp_path / "model.onnx", most=32)
+    profile = told(open_session(tmp_path, VersionSettings(), 1), max_batch_size=4)
+    assert list(profile.latency_by_length) == [8, 16, 32]
+    assert all(list(table) == [1, 2, 4] for table in profile.latency_by_length.values())
+    assert profile.latency_us == profile.latency_by_length[8]
+    assert (profile.padding, profile.padding_reason) == (False, "")
+    assert profile.microseconds(3, 12) is not None
+    assert profile.microseconds(3, 33) is None

@@ -1,0 +1,140 @@
+"""The latency table: how long a run takes, by rows, and by length where rows have one.
+
+A run is timed as a batch of single rows makes it: put together, run, taken apart. With a tiny model and many rows that
+is more than the model itself, and it is what the event loop would be held up by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fairlead_server.batching.buckets import MATES
+from fairlead_server.batching.execute import put_together
+from fairlead_server.batching.lengths import Lengths, up
+from fairlead_server.errors import ServingError
+from fairlead_server.runtimes import made_up
+from fairlead_server.runtimes.together import Model
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Inputs = Mapping[str, Array]
+
+LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
+# Runs of one kind that are timed, at least, and for how long. One run of a hundred microseconds says little: whatever
+# else the machine did in that moment is in it. The median of a few milliseconds' worth is steady.
+_RUNS, _ENOUGH_S = 5, 0.002
+_FEW, _LONG_S = 2, 0.05  # and of long ones, which the budget would not last for
+
+
+class Stopwatch:
+    """`clock` in seconds; nothing new is begun at `end`."""
+
+    def __init__(self, model: Model, clock: Callable[[], float], end: float) -> None:
+        self._model = model
+        self._clock = clock
+        self.end = end
+
+    @property
+    def left_s(self) -> float:
+        return self.end - self._clock()
+
+    def us(self, parts: list[Inputs], lengths: Lengths | None) -> float | None:
+        """The median of some runs of these together, one at least, after one that fills the arena. None where they
+        fail."""
+        try:
+            self._once(parts, lengths)
+            took = [self._once(parts, lengths)]
+            while self.left_s > 0 and not _enough(took):
+                took.append(self._once(parts, lengths))
+        except (ServingError, ValueError):
+            return None
+        return round(sorted(took)[(len(took) - 1) // 2] * 1e6, 1)
+
+    def _once(self, parts: list[Inputs], lengths: Lengths | None) -> float:
+        start = self._clock()
+        together = put_together(parts, lengths)
+        outputs = self._model(together.inputs)
+        if len(parts) > 1:
+            for at in range(len(parts)):
+                own = {name: array[at : at + 1] for name, array in outputs.items() if array.ndim}
+                if lengths is not None and together.changed:
+                    lengths.own(own, together.each[at])
+        return self._clock() - start
+
+
+def _enough(took: list[float]) -> bool:
+    spent = sum(took)
+    return (len(took) >= _RUNS and spent >= _ENOUGH_S) or (len(took) >= _FEW and spent >= _LONG_S)
+
+
+def sizes(limit: int) -> list[int]:
+    """Powers of two, and the limit."""
+    return [*(1 << power for power in range((limit - 1).bit_length()) if 1 << power < limit), limit]
+
+
+def by_rows(watch: Stopwatch, inputs: Inputs, limit: int) -> dict[int, float]:
+    """Microseconds by rows as far as the time reaches. With a limit of 1 only the inputs as they are."""
+    if limit == 1:
+        first = next(iter(inputs.values()))
+        us = watch.us([inputs], None)
+        return {} if us is None else {max(first.shape[0] if first.ndim else 1, 1): us}
+    table: dict[int, float] = {}
+    for rows in sizes(limit):
+        if table and 2 * max(table.values()) / 1e6 > watch.left_s:
+            break
+        us = watch.us(_singly(made_up.repeated(inputs, rows), rows), None)
+        if us is None:
+            break
+        table[rows] = us
+    return steady(table)
+
+
+def by_length(watch: Stopwatch, inputs: Inputs, limit: int, lengths: Lengths) -> dict[int, dict[int, float]]:
+    """The same by length: that of `inputs` first, then powers of two until the model takes no more. What decides which
+    lengths may meet comes first, then the rest, the cheapest first."""
+    axes = {fill.name: fill.axis for fill in lengths.fills if fill.name in inputs}
+    table: dict[int, dict[int, float]] = {}
+    failed = math.inf  # from this length on
+    for rows, length in _cells(limit, *_candidates(inputs, axes, lengths)):
+        if length >= failed or (table and _guess(table, rows, length) > watch.left_s * 1e6):
+            continue
+        batch = made_up.of_length(made_up.repeated(inputs, rows), axes, length)
+        us = watch.us(_singly(batch, rows), lengths)
+        if us is not None:
+            table.setdefault(length, {})[rows] = us
+        elif rows == 1:
+            failed = min(failed, length)
+    return {length: steady(table[length]) for length in sorted(table)}
+
+
+def steady(table: Mapping[int, float]) -> dict[int, float]:
+    """Ascending: what took longer than something larger was held up by the machine, not by the model."""
+    return {rows: min(us for more, us in table.items() if more >= rows) for rows in sorted(table)}
+
+
+def _candidates(inputs: Inputs, axes: Mapping[str, int], lengths: Lengths) -> tuple[int, list[int]]:
+    """The inputs' own length, and all that are tried."""
+    multiple = max(lengths.multiples) if lengths.sharing else 1
+    own = up(max(inputs[name].shape[axis] for name, axis in axes.items()), multiple)
+    return own, sorted({own, *(up(length, multiple) for length in LENGTHS)} - {0})
+
+
+def _cells(limit: int, own: int, candidates: list[int]) -> list[tuple[int, int]]:
+    cells = [(rows, length) for length in candidates for rows in sizes(limit)]
+    few = [cell for cell in cells if cell[0] in (1, MATES)]
+    many = [cell for cell in cells if cell not in few]
+    few.sort(key=lambda cell: (cell[1] != own, cell[1]))
+    return few + sorted(many, key=lambda cell: cell[0] * cell[1])
+
+
+def _guess(table: Mapping[int, Mapping[int, float]], rows: int, length: int) -> float:
+    """Microseconds that timing a cell will take, at the price that a place had in the largest one so far."""
+    places, us = max(((r * at, us) for at, known in table.items() for r, us in known.items()), default=(1, 0.0))
+    return 3 * us * rows * length / places
+
+
+def _singly(batch: Inputs, rows: int) -> list[Inputs]:
+    return [{name: array[at : at + 1] for name, array in batch.items()} for at in range(rows)]
