@@ -12,10 +12,11 @@ This module must not know HTTP: a header's value arrives as an argument.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from fairlead_server.errors import ServingError
 from fairlead_server.models.inference import InferRequest, InferResponse, RequestedOutput
 from fairlead_server.protocols.faults import (
     Ration,
@@ -27,9 +28,20 @@ from fairlead_server.protocols.faults import (
     invalid,
     quote,
 )
+from fairlead_server.protocols.json_forms import LARGEST, Forms
 from fairlead_server.protocols.raw import Buffer, decode_raw, encode_raw
-from fairlead_server.protocols.v2_json import InputDocument, OutputDocument, decode_input, encode_output, named, parse
+from fairlead_server.protocols.v2_json import (
+    InputDocument,
+    OutputDocument,
+    RequestDocument,
+    decode_data,
+    decode_input,
+    encode_output,
+    named,
+    parse,
+)
 from fairlead_server.tensors.array import Tensor
+from fairlead_server.tensors.datatypes import SIZES
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -37,6 +49,11 @@ _ENCODER = msgspec.json.Encoder()
 def decode_request(body: bytes, header_length: str | None = None) -> InferRequest:
     """`header_length` is the text of Inference-Header-Content-Length. Tensors may be views of `body`."""
     length = len(body) if header_length is None else _header_length(header_length, len(body))
+    request = _known_json(body) if length == len(body) else _known_binary(body, length)
+    return request if request is not None else _parse_request(body, length)
+
+
+def _parse_request(body: bytes, length: int) -> InferRequest:
     ration = Ration()
     ration.take(body.count(b",", 0, length))
     document = parse(body if length == len(body) else memoryview(body)[:length])
@@ -47,7 +64,68 @@ def decode_request(body: bytes, header_length: str | None = None) -> InferReques
     outputs = _requested(document.outputs) if document.outputs else []
     parameters = document.parameters or {}
     check_features("the request", parameters)
-    return InferRequest(inputs, outputs, document.id or "", parameters)
+    request = InferRequest(inputs, outputs, document.id or "", parameters)
+    if _FORMS.wants_one():
+        _learn(body, length, document, request)
+    return request
+
+
+class _Described(NamedTuple):
+    """What the form of a request says: all of it but the values."""
+
+    inputs: tuple[tuple[str, str, tuple[int, ...], int], ...]  # name, datatype, shape, number of elements
+    outputs: list[RequestedOutput]
+    id: str
+    parameters: Mapping[str, Any]
+    raw_bytes: int
+
+
+def _learn(body: bytes, length: int, document: RequestDocument, request: InferRequest) -> None:
+    """Of requests whose inputs are all binary numbers, or whose one input is JSON."""
+    raw = [item.raw for item in document.inputs]
+    described = tuple((t.name, t.datatype, t.shape, t.array.size) for t in request.inputs)
+    meaning = _Described(described, request.outputs, request.id, request.parameters, len(body) - length)
+    if len(raw) == 1 and raw[0] is not None and length == len(body):
+        _FORMS.learn(body, bytes(raw[0]), meaning)
+    elif length < len(body) and not any(raw) and not any(t.datatype == "BYTES" for t in request.inputs):
+        _FORMS.learn_whole(body[:length], meaning)
+
+
+def _known_json(body: bytes) -> InferRequest | None:
+    found = _FORMS.find(body)
+    if found is None:
+        return None
+    (described, outputs, identity, parameters, _), data = found
+    try:
+        Ration().take(body.count(b","))
+        tensor = decode_data(*described[0], data)
+    except ServingError:
+        return None  # the parser says why, or that it is another request than it seemed
+    return InferRequest([tensor], outputs, identity, parameters)
+
+
+def _known_binary(body: bytes, length: int) -> InferRequest | None:
+    described = _FORMS.find_whole(body[:length]) if length <= LARGEST else None
+    if described is None or described.raw_bytes != len(body) - length:
+        return None
+    view, ration, at = memoryview(body), Ration(), length
+    inputs: list[Tensor] = []
+    for name, datatype, shape, expected in described.inputs:
+        size = expected * (SIZES[datatype] or 1)
+        inputs.append(decode_raw(name, datatype, shape, expected, view[at : at + size], ration))
+        at += size
+    return InferRequest(inputs, described.outputs, described.id, described.parameters)
+
+
+def _data_of(text: bytes) -> bytes | None:
+    try:
+        [item] = parse(text).inputs
+    except (ServingError, ValueError):
+        return None
+    return bytes(item.raw or b"")
+
+
+_FORMS: Forms[_Described] = Forms(_data_of)
 
 
 def _requested(documents: list[OutputDocument]) -> list[RequestedOutput]:

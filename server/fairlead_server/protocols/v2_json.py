@@ -77,6 +77,11 @@ def decode_input(document: InputDocument) -> Tensor:
     raw = document.raw
     if raw is None:
         invalid(f"input {quote(name)} has no data")
+    return decode_data(name, datatype, shape, expected, raw)
+
+
+def decode_data(name: str, datatype: str, shape: tuple[int, ...], expected: int, raw: Buffer) -> Tensor:
+    """The tensor of a JSON text that is its data. `shape` asks for `expected` elements; both were checked."""
     depth = _depth(name, raw, shape)
     values = _values(name, datatype, depth, raw)
     if depth == 1 and len(values) == expected <= _FEW and expected and datatype in _NARROW:
@@ -109,7 +114,7 @@ def _name(number: float) -> float | str:
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
-def _depth(name: str, raw: memoryview, shape: tuple[int, ...]) -> int:
+def _depth(name: str, raw: Buffer, shape: tuple[int, ...]) -> int:
     """How deep the data is nested: 1 (flat), or as deep as the shape (up to its first 0)."""
     if len(raw) > 1 and raw[0] == _OPENING != raw[1] and raw[1] not in _SPACES:
         return 1
@@ -142,7 +147,7 @@ _ELEMENT: dict[str, Any] = {
 }
 
 
-def _values(name: str, datatype: str, depth: int, raw: memoryview) -> list[Any]:
+def _values(name: str, datatype: str, depth: int, raw: Buffer) -> list[Any]:
     element = _ELEMENT[datatype]
     try:
         return _decoder(element, depth).decode(raw)  # type: ignore[no-any-return]
