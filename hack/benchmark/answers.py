@@ -72,7 +72,7 @@ def _from_json(document: Any, raw: bytes) -> dict[str, Array]:
     """The binary extension's tensors lie behind the JSON, in its order."""
     tensors, at = {}, 0
     for output in document["outputs"]:
-        size = output.get("parameters", {}).get("binary_data_size")
+        size = (output.get("parameters") or {}).get("binary_data_size")  # KServe says null
         if size is None:
             flat = np.array(_flat(output["data"]), dtype=_DTYPES.get(output["datatype"], "O"))
         else:

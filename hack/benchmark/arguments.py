@@ -16,6 +16,7 @@ _EXIT = """exit status: 0 all that was asked for was measured; 1 not all (the re
 Peers are installed into an environment each when first wanted, and generators (wrk, vegeta, ghz, perf_analyzer) where
 they are missing, into $XDG_CACHE_HOME/fairlead-bench (~/.cache/fairlead-bench)."""
 ALL, NONE = "all", "none"
+_QUICK_S = 2.0
 
 
 class WrongArguments(Exception):
@@ -66,7 +67,7 @@ def read(argv: Sequence[str], known: Known, cores: int) -> Asked:
         models=chosen_models,
         peers=peers,
         rounds=1 if found.quick else found.rounds,
-        seconds=1.0 if found.quick else found.seconds,
+        seconds=_QUICK_S if found.quick else found.seconds,
         threads=found.threads,
         quick=found.quick,
         lists=found.list,

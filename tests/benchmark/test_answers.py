@@ -28,7 +28,7 @@ MODEL = Model("m", Path(), {"x": np.zeros((1, 2), np.float32)}, OUTPUTS)
 def document(y: object) -> dict[str, Any]:
     return {
         "outputs": [
-            {"name": "y", "datatype": "FP32", "shape": [1, 2], "data": y},
+            {"name": "y", "datatype": "FP32", "shape": [1, 2], "data": y, "parameters": None},
             {"name": "label", "datatype": "BYTES", "shape": [1], "data": ["stays"]},
         ]
     }

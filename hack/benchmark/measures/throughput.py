@@ -5,6 +5,7 @@ A closed loop tells rates and the median of one caller, and no tail: it stops as
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from benchmark.measure import Bench
 from benchmark.subject import Endpoint, Model, Subject, Wire
 
 _WARM_UP_S = 1.0
+_SETTLE_S = 0.3  # what the warm-up left unanswered when it ended is still run
 _CONSTANTS = frozenset({"tiny", "mlp"})  # what a server costs that answers a constant is asked with small bodies
 
 
@@ -89,6 +91,7 @@ def _loaded(bench: Bench, subject: Subject, row: Closed, endpoint: Endpoint) -> 
     call = call_of(row.wire, endpoint, bench.models[row.model])
     try:
         closed_loop(call, row.in_flight, _WARM_UP_S)
+        time.sleep(_SETTLE_S)
         load = closed_loop(call, row.in_flight, bench.seconds)
         if not load.good:
             raise GeneratorFailed(f"nothing was answered: {load.failed}")
