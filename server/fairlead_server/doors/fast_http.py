@@ -15,6 +15,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
+import msgspec
 from uvicorn.config import Config
 
 from fairlead_server.doors.answers import Answer, as_http
@@ -28,35 +29,27 @@ from fairlead_server.errors import Kind
 _AHEAD = 16  # requests of one connection under way, or answered and not written
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One inference on a connection. It stands where uvicorn and the connection have cycles, and so has their names
     for what they ask: whether the body is over, whether the answer is begun, and over."""
 
-    __slots__ = (
-        "_connection", "answer", "behind", "chunks", "disconnected", "head", "keep_alive", "more_body",
-        "response_complete", "response_started", "under_way",
-    )  # fmt: skip
-
-    def __init__(self, connection: FastConnection, head: Head) -> None:
-        self._connection = connection
-        self.head = head
-        self.keep_alive = head.keep_alive
-        self.chunks: list[bytes] = []
-        self.behind = 0  # bytes that came before its turn did
-        self.under_way: UnderWay | None = None
-        self.answer: Answer | None = None
-        self.more_body = True
-        self.disconnected = self.response_started = self.response_complete = False
-
-    def body(self) -> bytes:
-        """Once: the pieces are not kept."""
-        chunks, self.chunks = self.chunks, []
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    connection: FastConnection
+    head: Head
+    keep_alive: bool
+    body: bytes = b""
+    chunks: list[bytes] | None = None  # of a body that is arriving
+    behind: int = 0  # bytes that came before its turn did
+    under_way: UnderWay | None = None
+    answer: Answer | None = None
+    more_body: bool = True
+    disconnected: bool = False
+    response_started: bool = False
+    response_complete: bool = False
 
     def answered(self, answer: Answer) -> None:
         if not self.disconnected:
             self.answer = answer
-            self._connection.answered(self)
+            self.connection.answered(self)
 
 
 class FastConnection(Connection):
@@ -98,16 +91,15 @@ class FastConnection(Connection):
             at = body + head.length
             self._since = self._now()
             exchange = self._line_up(head)
-            exchange.chunks.append(data[body:at])
             self._count_behind(exchange, head.length)
-            self._arrived(exchange)
+            self._arrived(exchange, data[body:at])
         return data[at:] if at else data
 
     def _may_skip_parser(self) -> bool:
         """Not behind a last message, which the parser guards, and not where there is something to refuse."""
         after_last = self.cycle is not None and not self.cycle.keep_alive
         full = len(self.pipeline) >= MOST_PIPELINED or self._infer.gate.full
-        return not after_last and not full and not self.transport.is_closing()
+        return not (after_last or full or self.transport.closing)
 
     def _take_head(self) -> None:
         fresh, self._fresh = self._fresh, b""
@@ -130,7 +122,7 @@ class FastConnection(Connection):
 
     def _line_up(self, head: Head) -> Exchange:
         self._infer.gate.enter()
-        exchange = Exchange(self, head)
+        exchange = Exchange(self, head, head.keep_alive)
         before, self.cycle = self.cycle, exchange
         if before is None or before.response_complete:
             self._active = exchange
@@ -145,6 +137,8 @@ class FastConnection(Connection):
             super().on_body(body)
             return
         self._body_bytes += len(body)
+        if exchange.chunks is None:
+            exchange.chunks = []
         exchange.chunks.append(body)
         self._count_behind(exchange, len(body))
         if self._body_bytes > self._infer.body_bytes:
@@ -160,9 +154,11 @@ class FastConnection(Connection):
             return
         self._in_message = False
         self._current = None
-        self._arrived(exchange)
+        chunks, exchange.chunks = exchange.chunks or [], None
+        self._arrived(exchange, chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
-    def _arrived(self, exchange: Exchange) -> None:
+    def _arrived(self, exchange: Exchange, body: bytes) -> None:
+        exchange.body = body
         exchange.more_body = False
         self._whole.append(exchange)
         self._advance()
@@ -191,7 +187,7 @@ class FastConnection(Connection):
 
     def _advance(self) -> None:
         """Begin what may be begun, and write what may be written, while the client takes it."""
-        while not self.flow.write_paused and not self.transport.is_closing():
+        while not self.flow.write_paused and not self.transport.closing:
             while self._whole and self._begun < _AHEAD:
                 self._begin(self._whole.popleft())
             exchange = self._active
@@ -202,8 +198,8 @@ class FastConnection(Connection):
 
     def _begin(self, exchange: Exchange) -> None:
         self._begun += 1
-        head = exchange.head
-        begun = self._infer.begin(head.target, head.headers, exchange.body(), exchange.answered)
+        head, body, exchange.body = exchange.head, exchange.body, b""
+        begun = self._infer.begin(head.target, head.headers, body, exchange.answered)
         if isinstance(begun, Answer):
             exchange.answer = begun
         else:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from fairlead_server.doors.seam import TIMEOUTS
+
+_TIMEOUTS = {name.encode() for name in TIMEOUTS}
+
 
 class Headers(Mapping[str, str]):
-    """By lower-case name; of several with one name the last counts. Latin-1, as HTTP has it."""
+    """By lower-case name; of several with one name the last counts. Latin-1, as HTTP has it. `timed` says whether a
+    deadline may be among them."""
 
-    __slots__ = ("raw",)
+    __slots__ = ("raw", "timed")
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         """The names are in lower case already."""
         self.raw = dict(pairs)
+        self.timed = not _TIMEOUTS.isdisjoint(self.raw)
 
     def __getitem__(self, name: str) -> str:
         try:

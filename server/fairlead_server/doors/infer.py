@@ -9,15 +9,16 @@ This module must not know how the body came, nor how the answer goes: it knows n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from fairlead_server.doors.answers import JSON, Answer, fault_answer
 from fairlead_server.doors.gate import Gate
+from fairlead_server.doors.headers import Headers
 from fairlead_server.doors.heads import Heads
 from fairlead_server.doors.paths import Target
 from fairlead_server.doors.seam import InferenceService, UnderWay, terms_of
 from fairlead_server.errors import ServingError
-from fairlead_server.models.inference import InferRequest, InferResponse, Outcome, Terms
+from fairlead_server.models.inference import NO_TERMS, InferRequest, InferResponse, Outcome, Terms
 from fairlead_server.protocols import v2_binary
 
 _LENGTH = "inference-header-content-length"
@@ -37,7 +38,7 @@ class InferDoor:
         self.heads = Heads()
         self._service = service
 
-    def begin(self, target: Target, headers: Mapping[str, str], body: bytes, answered: Answered) -> UnderWay | Answer:
+    def begin(self, target: Target, headers: Headers, body: bytes, answered: Answered) -> UnderWay | Answer:
         """The answer, where it is known at once; else `answered` gets it later, once, unless this is cancelled."""
         try:
             request, terms = self._read(headers, body)
@@ -49,10 +50,11 @@ class InferDoor:
         except Exception as fault:
             return fault_answer(fault, target.model)
 
-    def _read(self, headers: Mapping[str, str], body: bytes) -> tuple[InferRequest, Terms]:
+    def _read(self, headers: Headers, body: bytes) -> tuple[InferRequest, Terms]:
         try:
             request = v2_binary.decode_request(body, headers.get(_LENGTH))
-            return request, terms_of(request.parameters, headers, time.monotonic())
+            asks = headers.timed or request.parameters
+            return request, terms_of(request.parameters, headers, time.monotonic()) if asks else NO_TERMS
         except ServingError as error:
             self.gate.note(error.kind)
             raise

@@ -21,7 +21,8 @@ from typing import Any
 
 
 class Outlet:
-    """`arriving` tells, at the close, whether the protocol knows of input that is not over."""
+    """`arriving` tells, at the close, whether the protocol knows of input that is not over. `closing` is set by our
+    own close, and `is_closing` tells of the transport's as well."""
 
     def __init__(self, transport: asyncio.Transport, now: Callable[[], float], arriving: Callable[[], bool]) -> None:
         self._transport = transport
@@ -32,7 +33,7 @@ class Outlet:
         self._taken_at = now()
         self._wants_pause = False
         self._held = False
-        self._closing = False
+        self.closing = False
         self.lingering_since: float | None = None
 
     # --- what uvicorn asks of a transport
@@ -41,13 +42,11 @@ class Outlet:
         return self._transport.get_extra_info(name, default)
 
     def is_closing(self) -> bool:
-        return self._closing or self._transport.is_closing()
+        return self.closing or self._transport.is_closing()
 
     def write(self, data: bytes | memoryview) -> None:
         if self.is_closing():
             return
-        if not self._transport.get_write_buffer_size():
-            self._taken, self._taken_at = self._written, self._now()
         self._written += len(data)
         self._transport.write(data)
 
@@ -62,7 +61,7 @@ class Outlet:
     def close(self) -> None:
         if self.is_closing():
             return
-        self._closing = True
+        self.closing = True
         if self._arriving() or self.reading_paused or self.has_unread():
             self._linger()
         else:
@@ -80,11 +79,12 @@ class Outlet:
             self._set_reading()
 
     def abort(self) -> None:
-        self._closing = True
+        self.closing = True
         self._transport.abort()
 
     def nothing_taken_for(self, now: float) -> float:
-        """Seconds since the client last took a byte of those that wait for it; 0 when none wait."""
+        """Seconds since the client last took a byte of those that wait for it; 0 when none wait. As exact as it is
+        asked often, so that no write has to look at the clock."""
         waiting = self._transport.get_write_buffer_size()
         # The kernel asks for more only when a third of its own buffer is free, so what it holds is counted too.
         taken = self._written - waiting - (self._kernel_holds(termios.TIOCOUTQ) if waiting else 0)

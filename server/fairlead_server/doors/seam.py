@@ -15,6 +15,7 @@ from fairlead_server.models.inference import NO_TERMS, InferRequest, InferRespon
 
 TIMEOUT = "x-request-timeout-ms"
 _PROXY_TIMEOUT = "x-envoy-expected-rq-timeout-ms"
+TIMEOUTS = (TIMEOUT, _PROXY_TIMEOUT)
 _LARGEST = 2**64 - 1  # what gRPC can say; JSON can say more than a float holds
 
 

@@ -11,6 +11,7 @@ This module must not know HTTP: a header's value arrives as an argument.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from fairlead_server.protocols.faults import (
 from fairlead_server.protocols.json_forms import LARGEST, Forms
 from fairlead_server.protocols.raw import Buffer, decode_raw, encode_raw
 from fairlead_server.protocols.v2_json import (
+    FLOATS,
     InputDocument,
     OutputDocument,
     RequestDocument,
@@ -141,18 +143,17 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[lis
     binary = _in_binary(response, request)
     slow = sum([t.array.size for t in response.outputs if t.name not in binary or t.datatype == "BYTES"])
     check_answer(slow, "send fewer rows, or ask for numbers as binary data (binary_data_output)")
-    outputs: list[dict[str, Any]] = []
+    outputs: list[bytes] = []
     parts: list[Buffer] = []
     for tensor in response.outputs:
-        described: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.array.shape}
+        start = _start_of_output(tensor.name, tensor.datatype), _ENCODER.encode(tensor.array.shape)
         if tensor.name in binary:
             data = encode_raw(tensor)
             parts.append(data)
-            described["parameters"] = {"binary_data_size": len(data)}
+            outputs.append(b'%b%b,"parameters":{"binary_data_size":%d}}' % (*start, len(data)))
         else:
-            described["data"] = encode_output(tensor)
-        outputs.append(described)
-    head = _head(response, outputs)
+            outputs.append(b'%b%b,"data":%b}' % (*start, _data(tensor)))
+    head = b'%b,"outputs":[%b]}' % (_start_of_answer(response), b",".join(outputs))
     return [head, *parts], len(head) if binary else None
 
 
@@ -165,20 +166,32 @@ def _in_binary(response: InferResponse, request: InferRequest) -> Collection[str
     return {tensor.name for tensor in response.outputs if wishes.get(tensor.name, {}).get("binary_data", usual) is True}
 
 
-def _head(response: InferResponse, outputs: list[dict[str, Any]]) -> bytes:
-    head: dict[str, Any] = {"model_name": response.model, "model_version": response.version}
+def _start_of_answer(response: InferResponse) -> bytes:
+    start = _start_of_any(response.model, response.version)
     if response.id:
-        head["id"] = response.id
+        start += b',"id":' + _ENCODER.encode(response.id)
     if response.parameters:
-        head["parameters"] = dict(response.parameters)
-    head["outputs"] = outputs
-    text = _ENCODER.encode(head)
-    if b"null" not in text:  # what the writer makes of NaN and the infinities; most answers are spared the search
-        return text
-    for output in outputs:
-        if "data" in output:
-            output["data"] = named(output["data"])
-    return _ENCODER.encode(head)
+        start += b',"parameters":' + _ENCODER.encode(dict(response.parameters))
+    return start
+
+
+# Names of models and tensors come from the catalog and the models, not from clients.
+@functools.lru_cache(maxsize=4096)
+def _start_of_any(model: str, version: str) -> bytes:
+    return b'{"model_name":%b,"model_version":%b' % (_ENCODER.encode(model), _ENCODER.encode(version))
+
+
+@functools.lru_cache(maxsize=4096)
+def _start_of_output(name: str, datatype: str) -> bytes:
+    return b'{"name":%b,"datatype":"%b","shape":' % (_ENCODER.encode(name), datatype.encode())
+
+
+def _data(tensor: Tensor) -> bytes:
+    elements = encode_output(tensor)
+    text = _ENCODER.encode(elements)
+    if tensor.datatype in FLOATS and b"n" in text:  # of the `null` that the writer makes of NaN and the infinities
+        return _ENCODER.encode(named(elements))
+    return text
 
 
 def _header_length(text: str, total: int) -> int:

@@ -26,6 +26,7 @@ from fairlead_server.tensors.array import NUMPY, Tensor
 SPECIALS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _OPENING, _SPACES, _NULL = ord("["), b" \t\r\n", ord("n")
 _FEW = 64  # values that are put into an array by struct: numpy's calls cost more than so few values do
+FLOATS = frozenset(("FP16", "FP32", "FP64"))
 _NARROW = {"FP32": "f", "FP16": "e"}
 
 
