@@ -76,6 +76,24 @@ def measure(
     )
 
 
+def rehearse(
+    session: Session,
+    settings: VersionSettings,
+    profile: Profile,
+    budget_s: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> None:
+    """For what was measured before: the smoke prediction, then one run of each size that the profile knows, as far as
+    the budget reaches by the profile's word. Raises as `measure` does."""
+    end = clock() + budget_s
+    model = _model(session, _lengths(session, settings))
+    _, inputs = _smoke(session, settings, model)
+    for rows, us in profile.latency_us.items() if inputs and settings.warmup and profile.batching else ():
+        if clock() + us / 1e6 > end:
+            return
+        _fault(model, made_up.repeated(inputs or {}, rows))
+
+
 def _lengths(session: Session, settings: VersionSettings) -> Lengths | None:
     try:
         return lengths_of(session.signature, settings.padding)

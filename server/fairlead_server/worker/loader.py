@@ -17,15 +17,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from fairlead_server.link.messages import Load
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.runtimes import DeviceFailure, LoadFailure, Session
 from fairlead_server.worker.process import lower_thread_priority
 
-REHEARSAL_MS = 200  # warm-up of a version whose profile is known
+REHEARSAL_MS = 200  # warm-up of a version whose profile is known, and which is served beside it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +77,7 @@ def _open(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
     warming()
     if order.profile is None:
         return Opened(session, warm.measure(session, settings, before))
-    budget = min(settings.warmup_budget_ms, REHEARSAL_MS)
-    warm.measure(session, msgspec.structs.replace(settings, warmup_budget_ms=budget))
+    warm.rehearse(session, settings, order.profile, min(settings.warmup_budget_ms, REHEARSAL_MS) / 1e3)
     return Opened(session, order.profile)
 
 

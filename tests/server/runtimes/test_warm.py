@@ -11,11 +11,12 @@ import onnx_models
 import pytest
 
 from fairlead_server.errors import Kind
+from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import Padding, VersionSettings
 from fairlead_server.models.signature import Signature, TensorSpec
 from fairlead_server.runtimes import LoadFailure, RunFailure
 from fairlead_server.runtimes.onnx import open_session
-from fairlead_server.runtimes.warm import measure, resident_bytes
+from fairlead_server.runtimes.warm import measure, rehearse, resident_bytes
 from fairlead_server.testing import FakeSession
 
 EXAMPLE = {"x": np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)}
@@ -265,3 +266,25 @@ def test_latencies_by_length(tmp_path: Path) -> None:
     assert (profile.padding, profile.padding_reason) == (False, "")
     assert profile.microseconds(3, 12) is not None
     assert profile.microseconds(3, 33) is None
+
+
+def test_a_rehearsal_runs_what_was_measured_and_measures_nothing() -> None:
+    """The smoke prediction, then each size once."""
+    session = FakeSession(example=EXAMPLE)
+    profile = Profile(latency_us={1: 10.0, 2: 10.0, 8: 10.0}, batching=True)
+    rehearse(session, VersionSettings(), profile, 1.0, clock=lambda: 0.0)
+    assert [len(run) for run in session.runs] == [len(EXAMPLE["x"]), 1, 2, 8]
+
+
+def test_a_rehearsal_stays_within_its_time() -> None:
+    """By what the profile says a run takes; the smoke prediction comes first whatever it takes."""
+    session = FakeSession(example=EXAMPLE)
+    profile = Profile(latency_us={1: 400_000.0, 2: 700_000.0}, batching=True)
+    rehearse(session, VersionSettings(), profile, 0.5, clock=lambda: 0.0)
+    assert [len(run) for run in session.runs] == [len(EXAMPLE["x"]), 1]
+
+
+def test_a_rehearsal_condemns_what_fails_its_example() -> None:
+    """As the measurement does: its files may not be what they were."""
+    with pytest.raises(LoadFailure, match="the logged input example fails"):
+        rehearse(FakeSession(example=EXAMPLE, answer=failing(Kind.REJECTED)), VersionSettings(), Profile(), 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 from worker_process import Ports, Process
 
 from fairlead_server.link import messages as link
+from fairlead_server.link.stream import Link
+from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.states import State
+from fairlead_server.worker.trial import Trial
 
 
 @pytest.fixture
@@ -60,5 +64,42 @@ def test_a_trial_has_a_low_priority_and_no_doors(ports: Ports, tmp_path: Path) -
             assert await trial.until(lambda message: True) == link.Hello(trial.process.pid)
             stat = await asyncio.to_thread(Path(f"/proc/{trial.process.pid}/stat").read_text)
             assert int(stat.rpartition(")")[2].split()[16]) == 10
+
+    asyncio.run(story())
+
+
+def test_a_trial_takes_one_version_after_the_other(ports: Ports, tmp_path: Path) -> None:
+    """It closes each before it tells the verdict, so the second is measured as the first was."""
+
+    async def story() -> None:
+        path = onnx_models.build_linear(tmp_path / "3" / "model.onnx")
+        async with Process("trial", ports, name="trial") as trial:
+            taken = []
+            for uid in ("add-3a", "add-4a"):
+                trial.load(uid, path)
+                taken.append((await trial.moved(uid, State.READY)).profile.bytes)
+            assert max(taken) < 8 * 2**20
+
+    asyncio.run(story())
+
+
+def test_a_trial_that_does_not_get_rid_of_memory_ends(
+    ports: Ports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its verdict, by itself: what comes next would be measured too small."""
+
+    async def story() -> None:
+        path = onnx_models.build_linear(tmp_path / "3" / "model.onnx")
+        ours, theirs = socket.socketpair()
+        near, far = await Link.over(ours, link.ToSupervisor), await Link.over(theirs, link.ToWorker)
+        trial = asyncio.create_task(Trial(far, 1).run())
+        monkeypatch.setattr("fairlead_server.worker.trial.KEPT_BYTES", -(2**40))
+        near.send(link.Load("add-3a", "add", "3", str(path.parent), "sha256:0", VersionSettings(warmup_budget_ms=50)))
+        states = []
+        while (message := await near.receive()) is not None:
+            states.append(message.state)
+        await asyncio.wait_for(trial, 5)
+        assert states == [State.LOADING, State.WARMING, State.READY]
+        near.close()
 
     asyncio.run(story())
