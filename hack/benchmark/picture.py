@@ -10,7 +10,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from benchmark.figures import Row
-from benchmark.goals import FAIRLEAD, IN_PROCESS, TITLES
+from benchmark.goals import FAIRLEAD, GOALS, IN_PROCESS, TITLES
 from benchmark.report import number
 from benchmark.results import Results
 
@@ -74,6 +74,8 @@ def _panel(name: str, results: Results) -> Panel:
     """Fairlead first, then the peers from best to worst, then the limits."""
     kinds = {one.name: one.role for one in results.subjects} | {FAIRLEAD: "fairlead", IN_PROCESS: "limit"}
     rows = {row.subject: row for row in results.rows if (row.measure, row.part) == (name, "")}
+    if not any(goal.measure == name and goal.against == IN_PROCESS for goal in GOALS):
+        rows.pop(IN_PROCESS, None)  # where the run is nothing its bar would dwarf all others
     less = any(row.unit == "ms" for row in rows.values())
     order = ("fairlead", "peer", "limit")
 
@@ -95,7 +97,7 @@ def _draw(panel: Panel, x: int, y: int) -> Iterator[str]:
     for at, bar in enumerate(panel.bars):
         top = y + _HEAD + at * _STEP
         length = max(1.0, room * bar.value / most)
-        yield _text(x + _NAMES - 8, top + 11, bar.name, "", "end")
+        yield _text(x + _NAMES - 8, top + 11, bar.name.capitalize() if bar.name == FAIRLEAD else bar.name, "", "end")
         yield f'<rect class="{bar.kind}" x="{x + _NAMES}" y="{top}" width="{length:.1f}" height="{_BAR}" rx="2"/>'
         yield _text(round(x + _NAMES + length + 6), top + 11, f"{number(bar.value)} {_short(bar.unit)}", "")
 

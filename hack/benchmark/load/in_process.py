@@ -1,6 +1,6 @@
 """ONNX Runtime by itself, without a server: the limit of what any server can do with it.
 
-    python -m benchmark.load.in_process MODEL.onnx INPUTS.pickle THREADS SECONDS
+    python -m benchmark.load.in_process MODEL.onnx INPUTS.pickle THREADS SECONDS ROWS...
 
 Prints the rows a second for each number of rows a run, as JSON. Run as a process of its own, so that nothing of the
 benchmark is in its way; ONNX Runtime's defaults but for the number of threads.
@@ -12,6 +12,7 @@ import pickle
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +22,27 @@ import numpy as np
 from benchmark.load.generator import run
 from benchmark.subject import Model
 
-ROWS = (1, 8)
 
-
-def in_process(model: Model, threads: int, seconds: float) -> dict[int, float]:
-    """Rows a second by the number of rows a run, each measured for `seconds`."""
+def in_process(model: Model, threads: int, seconds: float, rows: Sequence[int] = (1, 8)) -> dict[int, float]:
+    """Rows a second for each number of rows a run, measured for `seconds` each."""
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "inputs.pickle")
         inputs.write_bytes(pickle.dumps(dict(model.inputs)))
         path = model.folder / "model.onnx"
         command = [sys.executable, "-m", __name__, str(path), str(inputs), str(threads), str(seconds)]
-        printed = run(command, len(ROWS) * seconds, environment={"PYTHONPATH": ":".join(sys.path)})
+        command += map(str, rows)
+        printed = run(command, len(rows) * seconds, environment={"PYTHONPATH": ":".join(sys.path)})
     return msgspec.json.decode(printed.out, type=dict[int, float])
 
 
-def _main(path: str, inputs: str, threads: str, seconds: str) -> None:
+def _main(path: str, inputs: str, threads: str, seconds: str, *rows: str) -> None:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = int(threads)
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     request = pickle.loads(Path(inputs).read_bytes())  # noqa: S301 (written by in_process a moment ago)
-    rates = {rows: _rate(session, _repeated(request, rows), rows, float(seconds)) for rows in ROWS}
+    rates = {many: _rate(session, _repeated(request, many), many, float(seconds)) for many in map(int, rows)}
     sys.stdout.write(msgspec.json.encode(rates).decode())
 
 
