@@ -141,20 +141,27 @@ def _requested(documents: list[OutputDocument]) -> list[RequestedOutput]:
 def encode_response(response: InferResponse, request: InferRequest) -> tuple[list[Buffer], int | None]:
     """The parts of the body, and the length of the JSON when binary parts follow it."""
     binary = _in_binary(response, request)
-    slow = sum([t.array.size for t in response.outputs if t.name not in binary or t.datatype == "BYTES"])
-    check_answer(slow, "send fewer rows, or ask for numbers as binary data (binary_data_output)")
+    _check_size(response, binary)
     outputs: list[bytes] = []
     parts: list[Buffer] = []
     for tensor in response.outputs:
-        start = _start_of_output(tensor.name, tensor.datatype), _ENCODER.encode(tensor.array.shape)
+        start, shape = _start_of_output(tensor.name, tensor.datatype), _ENCODER.encode(tensor.array.shape)
         if tensor.name in binary:
             data = encode_raw(tensor)
             parts.append(data)
-            outputs.append(b'%b%b,"parameters":{"binary_data_size":%d}}' % (*start, len(data)))
+            outputs.append(b'%b%b,"parameters":{"binary_data_size":%d}}' % (start, shape, len(data)))
         else:
-            outputs.append(b'%b%b,"data":%b}' % (*start, _data(tensor)))
-    head = b'%b,"outputs":[%b]}' % (_start_of_answer(response), b",".join(outputs))
+            outputs.append(b'%b%b,"data":%b}' % (start, shape, _data(tensor)))
+    head = b"".join((_start_of_answer(response), b',"outputs":[', b",".join(outputs), b"]}"))
     return [head, *parts], len(head) if binary else None
+
+
+def _check_size(response: InferResponse, binary: Collection[str]) -> None:
+    slow = 0
+    for tensor in response.outputs:
+        if tensor.name not in binary or tensor.datatype == "BYTES":
+            slow += tensor.array.size
+    check_answer(slow, "send fewer rows, or ask for numbers as binary data (binary_data_output)")
 
 
 def _in_binary(response: InferResponse, request: InferRequest) -> Collection[str]:
