@@ -39,7 +39,7 @@ def linear(rows: int, length: int) -> float:
 
 
 def test_a_run_is_timed_until_it_is_known() -> None:
-    """Short ones for two milliseconds at least, long ones twice; the median counts, so one pause does not."""
+    """Short ones for two milliseconds at least, long ones twice; the lower quartile counts, so pauses do not."""
     machine = Machine(lambda rows, length: 1e-4)
     machine.watch(1.0).us([ONE], None)
     assert 20 <= len(machine.runs) <= 23
@@ -93,6 +93,9 @@ def test_lengths_end_where_the_model_fails() -> None:
 
 
 def test_what_took_longer_than_more_was_disturbed() -> None:
-    """A table only rises."""
+    """A table only rises, by rows and by length."""
+    machine = Machine(lambda rows, length: 9.0 if (rows, length) == (2, 16) else linear(rows, length))
+    table = by_length(machine.watch(1000.0), ONE, 4, LENGTHS)
+    assert table[16][2] == table[16][4] == pytest.approx(linear(4, 16) * 1e6, abs=0.1)
     assert steady({4: 300.0, 1: 10.0, 2: 20.0, 8: 60.0}) == {1: 10.0, 2: 20.0, 4: 60.0, 8: 60.0}
     assert [sizes(limit) for limit in (1, 2, 3, 8)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4, 8]]
