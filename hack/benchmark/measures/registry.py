@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from benchmark.measure import Measure
-from benchmark.measures import engines, throughput, unmodified
+from benchmark.measures import engines, lengths, throughput, unmodified
 
 
 class Entry(NamedTuple):
@@ -23,6 +23,7 @@ class Entry(NamedTuple):
 ENTRIES = (
     Entry(tuple(row.name for row in throughput.ROWS), throughput.Throughput, ("wrk", "ghz"), beside=True),
     Entry(unmodified.Unmodified.names, lambda _: unmodified.Unmodified(), ("perf_analyzer",), beside=True),
+    Entry(lengths.Lengths.names, lambda _: lengths.Lengths(), ("wrk",), beside=True),
     Entry(("engine-ray", "workers"), engines.Engines, ("wrk",)),
 )
 NAMES = tuple(name for entry in ENTRIES for name in entry.names)
