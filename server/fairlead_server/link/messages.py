@@ -73,8 +73,8 @@ class Moved(msgspec.Struct, frozen=True, tag=True):
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):
-    """The generation that was taken in, and what has changed since the last time. `pending`: by model why its wanted
-    route is not in effect yet (the last good one is), "" when it is; `routes`: the weights in effect (None: no route)."""
+    """The generation that was taken in, and by model what has changed since the last time. `pending`: why its wanted
+    route is not in effect yet (the last good one is), "" when it is; `routes`: the weights in effect, None for none."""
 
     generation: int
     pending: dict[str, str]
@@ -117,11 +117,12 @@ class VersionCounts(msgspec.Struct, frozen=True):
 class Counts(msgspec.Struct, frozen=True, tag=True):
     """Sent every second, and once before the worker ends. It is the heartbeat too."""
 
-    versions: dict[str, VersionCounts]  # by uid
+    versions: dict[str, VersionCounts]  # by uid, those that have changed since the last message
     refused: dict[str, int]  # requests that reached no version, by error kind
     connections: int
     rss_bytes: int
     loop_lag_ms: float  # the worst of the last second
+    closed: tuple[str, ...] = ()  # versions that are told of no more
 
 
 class Broken(msgspec.Struct, frozen=True, tag=True):

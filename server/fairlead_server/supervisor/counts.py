@@ -1,7 +1,7 @@
 """Adds up the counters of all workers that there have been. Totals of ended workers stay, their gauges go.
 
-A worker tells cumulative counts of what it holds; a version that it closed is gone from the next message,
-and a worker's restart begins at zero: both are folded into the totals of the past.
+A worker tells cumulative counts of what it holds, as they change; a version that it closed is told once, and a
+worker's restart begins at zero: both are folded into the totals of the past.
 """
 
 from __future__ import annotations
@@ -19,35 +19,33 @@ MOST_PAST = 5000  # totals of versions that no worker holds; the oldest go first
 
 class Ledger:
     def __init__(self) -> None:
-        self._live: dict[str, Counts] = {}  # by worker
+        self._live: dict[str, dict[str, VersionCounts]] = {}  # by worker and uid
+        self._live_refused: dict[str, dict[str, int]] = {}
         self._past: dict[Key, VersionCounts] = {}
         self._past_refused: dict[str, int] = {}
 
     def update(self, worker: str, counts: Counts) -> None:
-        before = self._live.get(worker)
-        if before is not None:
-            gone = [held for uid, held in before.versions.items() if uid not in counts.versions]
-            self._fold(gone)
-        self._live[worker] = counts
+        live = self._live.setdefault(worker, {})
+        self._fold([live.pop(uid) for uid in counts.closed if uid in live])
+        live.update(counts.versions)
+        self._live_refused[worker] = counts.refused
 
     def end(self, worker: str) -> None:
-        counts = self._live.pop(worker, None)
-        if counts is not None:
-            self._fold(counts.versions.values())
-            self._past_refused = added(self._past_refused, counts.refused)
+        self._fold(self._live.pop(worker, {}).values())
+        self._past_refused = added(self._past_refused, self._live_refused.pop(worker, {}))
 
     def totals(self) -> dict[Key, VersionCounts]:
         """By model and version, over the living and the ended."""
         totals = dict(self._past)
-        for counts in self._live.values():
-            for held in counts.versions.values():
+        for versions in self._live.values():
+            for held in versions.values():
                 _into(totals, held)
         return totals
 
     def refused(self) -> dict[str, int]:
         total = self._past_refused
-        for counts in self._live.values():
-            total = added(total, counts.refused)
+        for refused in self._live_refused.values():
+            total = added(total, refused)
         return total
 
     def _fold(self, ended: Iterable[VersionCounts]) -> None:

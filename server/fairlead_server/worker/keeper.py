@@ -25,9 +25,11 @@ from fairlead_server.link.stream import Link
 from fairlead_server.models.states import State
 from fairlead_server.runtimes import DeviceFailure, LoadFailure
 from fairlead_server.service.handle import Handle
-from fairlead_server.worker.counting import version_counts
+from fairlead_server.worker.counting import Counted, Tally
 from fairlead_server.worker.loader import Opened, open_version
 from fairlead_server.worker.lost_device import watched
+from fairlead_server.worker.memory import Memory
+from fairlead_server.worker.process import resident_bytes
 
 CLOSE_S = 30.0  # runs whose callers have left may last so long before their version stays open for good
 
@@ -36,7 +38,7 @@ Held = Version[Load, Handle]
 
 class Keeper:
     """`threads` is the share of the cores for one instance; `executor` and the turn budget are the worker's only
-    ones; `push_counts` sends what `counts` gives."""
+    ones; `push_counts` sends what `take_counts` gives."""
 
     def __init__(
         self, link: Link[Any], executor: Executor, marks: Marks, threads: int, push_counts: Callable[[], None]
@@ -47,6 +49,8 @@ class Keeper:
         self._threads = threads
         self._push_counts = push_counts
         self._turn = TurnBudget()
+        self._tally = Tally()
+        self.memory = Memory()
         self._changed = asyncio.Event()
         self._doing: set[asyncio.Task[None]] = set()
         self.caught_up = asyncio.Event()
@@ -78,9 +82,13 @@ class Keeper:
         if self.catalog.caught_up:
             self.caught_up.set()
 
-    def counts(self) -> dict[str, VersionCounts]:
-        """Of every open version, by uid."""
-        return {held.uid: _counts(held, held.handle) for held in self.catalog.versions.values() if held.handle}
+    def take_counts(self) -> tuple[dict[str, VersionCounts], tuple[str, ...]]:
+        """Of the open versions, by uid, those that have changed since they were taken last; and those closed since."""
+        return self._tally.take(
+            Counted(held.uid, held.model, held.version, held.handle.batcher.counts, held.leases)
+            for held in self.catalog.versions.values()
+            if held.handle
+        )
 
     def _act(self) -> None:
         while (action := self.catalog.next_action()) is not None:
@@ -105,6 +113,7 @@ class Keeper:
             self._device_lost(failure, (held.uid, *self._marks.running()))
         else:
             self.catalog.opened(held.uid, self._handle(held, opened))
+            self.memory.growth.opened(resident_bytes())
 
     def _handle(self, held: Held, opened: Opened) -> Handle:
         session, profile = opened.session, opened.profile
@@ -146,6 +155,7 @@ class Keeper:
         self._push_counts()
         self.catalog.closed(held.uid)
         self._push_counts()
+        self.memory.growth.closed(time.monotonic())
 
     def _moved(self, move: Move) -> Moved:
         now = time.time()
@@ -153,7 +163,3 @@ class Keeper:
         if move.state is not State.READY or held is None or held.handle is None:
             return Moved(move.uid, move.state, now, move.reason, move.final)
         return Moved(move.uid, move.state, now, signature=held.handle.signature, profile=held.handle.profile)
-
-
-def _counts(held: Held, handle: Handle) -> VersionCounts:
-    return version_counts(held.model, held.version, handle.batcher.counts, held.leases)

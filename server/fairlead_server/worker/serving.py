@@ -87,12 +87,15 @@ class Worker:
         while True:
             await asyncio.sleep(COUNTS_S)
             self._push_counts()
+            self._keeper.memory.look()
 
     def _push_counts(self) -> None:
         refused = self._service.refused + collections.Counter(self._entrance.gate.refused)
+        changed, closed = self._keeper.take_counts()
         self._link.send(
             Counts(
-                versions=self._keeper.counts(),
+                versions=changed,
+                closed=closed,
                 refused=refused,
                 connections=self._entrance.connections,
                 rss_bytes=resident_bytes(),

@@ -92,6 +92,7 @@ class Worker:
         self.marks = Marks(arguments.marks_fd)
         self.sock = socket.socket(fileno=os.dup(arguments.http_fd))
         self.tried: set[str] = set()
+        self.counted: set[str] = set()
         self.open = self.numb = False
 
     async def run(self) -> None:
@@ -167,7 +168,9 @@ class Worker:
             )
             for uid, held in self.catalog.versions.items()
         }  # fmt: skip
-        return Counts(versions, {"invalid": 2}, 4, 50 * MIB, 1.5)
+        closed = tuple(self.counted - versions.keys())
+        self.counted = set(versions)
+        return Counts(versions, {"invalid": 2}, 4, 50 * MIB, 1.5, closed)
 
 
 async def worker(link: Link[object], arguments: Arguments) -> None:

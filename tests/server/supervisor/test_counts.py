@@ -13,8 +13,9 @@ def held(requests: int, queued: int = 0) -> VersionCounts:
     )
 
 
-def told(requests: int, queued: int = 0, **more: VersionCounts) -> Counts:
-    return Counts({"u": held(requests, queued), **more} if requests else dict(more), {"invalid": 1}, 0, 0, 0.0)
+def told(requests: int, queued: int = 0, closed: tuple[str, ...] = (), **more: VersionCounts) -> Counts:
+    changed = {"u": held(requests, queued), **more} if requests else dict(more)
+    return Counts(changed, {"invalid": 1}, 0, 0, 0.0, closed)
 
 
 def test_totals_of_ended_workers_stay_and_their_gauges_go() -> None:
@@ -30,12 +31,23 @@ def test_totals_of_ended_workers_stay_and_their_gauges_go() -> None:
 
 
 def test_a_version_that_a_worker_closed_keeps_its_total() -> None:
-    """It is gone from the worker's next message, and not from the sum."""
+    """Its gauges go, and when it begins again it begins at zero."""
     ledger = Ledger()
-    ledger.update("w1", told(5))
-    ledger.update("w1", told(0))
+    ledger.update("w1", told(5, queued=3))
+    ledger.update("w1", told(0, closed=("u", "never told")))
+    assert ledger.totals()["m", "1"].queued_rows == 0
+    ledger.update("w1", told(2))
     ledger.end("w1")
-    assert ledger.totals()["m", "1"].requests == 5
+    assert ledger.totals()["m", "1"].requests == 7
+
+
+def test_what_is_not_told_again_has_not_changed() -> None:
+    """A worker tells only what moved since the last time."""
+    ledger = Ledger()
+    ledger.update("w1", told(5, v=held(4)))
+    ledger.update("w1", told(0))
+    ledger.update("w1", told(6))
+    assert ledger.totals()["m", "1"].requests == 10
 
 
 def test_the_same_version_under_two_uids_is_one_line() -> None:
