@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from benchmark.figures import Load
 from benchmark.load.calls import Call
-from benchmark.load.ghz import closed_grpc, open_grpc
+from benchmark.load.ghz import closed_grpc as closed_ghz
+from benchmark.load.ghz import open_grpc
+from benchmark.load.h2load import closed_grpc as closed_h2load
 from benchmark.load.hits import Hits, load_of
 from benchmark.load.vegeta import open_http
 from benchmark.load.wrk import closed_http
@@ -16,7 +18,10 @@ from benchmark.load.wrk import closed_http
 
 def closed_loop(call: Call, in_flight: int, seconds: float) -> Load:
     """`in_flight` callers; over HTTP each has a connection of its own. `seconds` is rounded to whole ones for HTTP."""
-    return closed_grpc(call, in_flight, seconds) if call.wire == "grpc" else closed_http(call, in_flight, seconds)
+    if call.wire != "grpc":
+        return closed_http(call, in_flight, seconds)
+    closed = closed_h2load if len(call.bodies) == 1 else closed_ghz  # only ghz sends several in turn
+    return closed(call, in_flight, seconds)
 
 
 def open_hits(call: Call, rate: float, seconds: float) -> Hits:

@@ -1,8 +1,8 @@
 """The load generators: where they are, and how they come there.
 
-Go's modules are built by name and version into a cache outside the repository; Go checks their sums. wrk comes with the
-distribution. perf_analyzer lies in an old wheel of tritonclient, the newest that runs on Debian 12; it wants CUDA's
-run-time library, too, also where there is no GPU.
+Go's modules are built by name and version into a cache outside the repository; Go checks their sums. wrk and h2load
+come with the distribution. perf_analyzer lies in an old wheel of tritonclient, the newest that runs on Debian 12; it
+wants CUDA's run-time library, too, also where there is no GPU.
 This module starts none of them.
 """
 
@@ -39,13 +39,14 @@ GO_TOOLS = {
 }
 PERF_ANALYZER = "2.41.0"  # of tritonclient
 CUDA_RUNTIME = "12.3.101"  # of nvidia-cuda-runtime-cu12
-NAMES = ("wrk", *GO_TOOLS, "perf_analyzer")
+PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}  # of Debian
+NAMES = (*PACKAGES, *GO_TOOLS, "perf_analyzer")
 
 
 def tool(name: str) -> str:
     """The path of a generator, which is installed when it is not there. Raises ToolMissing."""
-    if name == "wrk":
-        return _wrk()
+    if name in PACKAGES:
+        return _packaged(name)
     if name == "perf_analyzer":
         return _perf_analyzer()
     wanted = GO_TOOLS[name]
@@ -54,9 +55,9 @@ def tool(name: str) -> str:
 
 def version(name: str) -> str:
     """For the report."""
-    if name == "wrk":
-        said = subprocess.run([tool("wrk"), "--version"], capture_output=True, text=True, timeout=10).stdout
-        return next(iter(said.split("[")), "").strip()
+    if name in PACKAGES:
+        said = subprocess.run([tool(name), "--version"], capture_output=True, text=True, timeout=10).stdout
+        return said.split(" [")[0].strip()
     return f"{name} {GO_TOOLS[name].version}" if name in GO_TOOLS else f"{name} of tritonclient {PERF_ANALYZER}"
 
 
@@ -65,10 +66,10 @@ def cache_folder() -> Path:
     return Path(home).expanduser() / "fairlead-bench"
 
 
-def _wrk() -> str:
-    if shutil.which("wrk") is None:
-        _from_distribution("wrk")
-    return shutil.which("wrk") or "wrk"
+def _packaged(name: str) -> str:
+    if shutil.which(name) is None:
+        _from_distribution(PACKAGES[name])
+    return shutil.which(name) or name
 
 
 def _from_distribution(package: str) -> None:

@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 
 
 ENTRIES = (
-    Entry(tuple(row.name for row in throughput.ROWS), throughput.Throughput, ("wrk", "ghz"), beside=True),
+    Entry(tuple(row.name for row in throughput.ROWS), throughput.Throughput, ("wrk", "h2load", "ghz"), beside=True),
     Entry(unmodified.Unmodified.names, lambda _: unmodified.Unmodified(), ("perf_analyzer",), beside=True),
     Entry(lengths.Lengths.names, lambda _: lengths.Lengths(), ("wrk",), beside=True),
     Entry(("engine-ray", "workers"), engines.Engines, ("wrk",)),

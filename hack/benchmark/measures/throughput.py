@@ -14,6 +14,7 @@ from benchmark.figures import Figure, Load
 from benchmark.goals import IN_PROCESS
 from benchmark.load.calls import call_of
 from benchmark.load.generator import GeneratorFailed
+from benchmark.load.ghz import closed_grpc as closed_ghz
 from benchmark.load.in_process import in_process
 from benchmark.load.loops import closed_loop
 from benchmark.measure import Bench
@@ -97,19 +98,28 @@ def _loaded(bench: Bench, subject: Subject, row: Closed, endpoint: Endpoint) -> 
         load = closed_loop(call, row.in_flight, bench.seconds)
         if not load.good:
             raise GeneratorFailed(f"nothing was answered: {load.failed}")
+        yield from _figures(row, subject.name, load)
+        if row.wire == "grpc":
+            yield _by_ghz(row, subject.name, closed_ghz(call, row.in_flight, bench.seconds))
     except GeneratorFailed as fault:  # the subject's other rows go on
         bench.fail(f"{subject.name}, {row.name}: {fault}")
-    else:
-        yield from _figures(row, subject.name, load)
+
+
+def _by_ghz(row: Closed, subject: str, load: Load) -> Figure:
+    """What a client in Go gets, whose own calls cost as much as a server's: here it is the bottleneck."""
+    return Figure(row.name, subject, load.rate, "requests/s", "more", part="by ghz", note=_note(load))
 
 
 def _figures(row: Closed, subject: str, load: Load) -> Iterator[Figure]:
-    note = f"{load.generator} took {load.busy:.2f} cores"
-    if load.failed:
-        note += f"; failed: {', '.join(f'{count} {kind}' for kind, count in load.failed.items())}"
+    note = _note(load)
     yield Figure(row.name, subject, load.rate, "requests/s", "more", part="rate" if row.p50 else "", note=note)
     if row.p50:
         yield Figure(row.name, subject, load.p50_ms, "ms", "less", note=note)
+
+
+def _note(load: Load) -> str:
+    failed = ", ".join(f"{count} {kind}" for kind, count in load.failed.items())
+    return f"{load.generator} took {load.busy:.2f} cores" + (f"; failed: {failed}" if failed else "")
 
 
 def _fits(row: Closed, subject: Subject) -> bool:
