@@ -44,7 +44,7 @@ def error_answer(error: ServingError, *, status: int | None = None, headers: Seq
     return json_answer(status or HTTP[error.kind], {"error": error.message}, more)
 
 
-def fault_answer(fault: Exception, what: str) -> Answer:
+def fault_answer(fault: BaseException, what: str) -> Answer:
     """A fault of ours is logged with its trace, and told without it; `what` says where it was."""
     if isinstance(fault, ServingError):
         return error_answer(fault)

@@ -61,9 +61,9 @@ class InferDoor:
 
 
 def _answer(outcome: Outcome, request: InferRequest, target: Target) -> Answer:
+    if not isinstance(outcome, InferResponse):
+        return fault_answer(outcome, target.model)
     try:
-        if not isinstance(outcome, InferResponse):
-            raise outcome
         parts, json_length = v2_binary.encode_response(outcome, request)
     except Exception as fault:
         return fault_answer(fault, target.model)

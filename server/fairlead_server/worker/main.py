@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import os
 import socket
@@ -22,6 +23,7 @@ from fairlead_server.worker.arguments import Arguments, parse
 from fairlead_server.worker.process import LOADING_NICE, become_child
 
 SWITCH_S = 0.001  # a thread that loads gives the loop its turn after this; 5 ms are a request's whole time
+GC_AFTER = 10_000  # more objects than before; with Python's 700 a few requests under way set it off (5 % of a tiny one)
 RUNTIME = "fairlead_server.runtimes.onnx"  # imported before a version needs it
 
 Part = Callable[[Link[Any], Arguments], Awaitable[None]]
@@ -44,6 +46,7 @@ def _run(argv: Sequence[str], part: Part) -> NoReturn:
     settings = arguments.settings
     log.configure(settings.log_level, replica=settings.replica, boot=arguments.boot, worker=arguments.id)
     sys.setswitchinterval(SWITCH_S)
+    gc.set_threshold(GC_AFTER, 10, 10)
     try:
         _loop().run_until_complete(_serve(arguments, part))
     except BaseException:
