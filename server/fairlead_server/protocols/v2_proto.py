@@ -82,7 +82,7 @@ def decode_request(data: bytes) -> tuple[str, str | None, InferRequest]:
 
 def _parse_request(data: bytes) -> tuple[str, str | None, InferRequest]:
     wire = parse(_InferRequest, data)
-    raw = wire.raw_input_contents
+    raw = list(wire.raw_input_contents)  # each look at one copies it
     if raw and len(raw) != len(wire.inputs):
         invalid(f"raw_input_contents has {len(raw)} entries for {len(wire.inputs)} inputs: it needs one for each")
     check_tensors("inputs", len(wire.inputs))

@@ -118,13 +118,28 @@ def test_a_fault_of_ours_is_logged_and_not_shown(
     assert "ZeroDivisionError: secret" in capfd.readouterr().err
 
 
-def test_the_deadline_is_the_earlier_of_call_and_parameter(doors: Any, channel: grpc.Channel) -> None:
-    """The call's own deadline and the timeout parameter (microseconds) both reach the service."""
+def test_the_deadline_is_the_earliest_of_call_parameter_and_header(doors: Any, channel: grpc.Channel) -> None:
+    """The call's own deadline, the timeout parameter (microseconds) and the header (milliseconds) reach the service."""
     data = message("ModelInferRequest").FromString(infer_request())
-    for timeout_us, expected in ((0, 4), (1_000_000, 1), (9_000_000, 4)):
+    for timeout_us, timeout_ms, expected in ((0, "9000", 4), (1_000_000, "2000", 1), (9_000_000, "2000", 2)):
         data.parameters["timeout"].int64_param = timeout_us
-        call(channel, "ModelInfer", data.SerializeToString(), timeout=4)
+        call(
+            channel, "ModelInfer", data.SerializeToString(),
+            timeout=4, metadata=(("x-request-timeout-ms", timeout_ms),),
+        )  # fmt: skip
         assert doors.service.terms.deadline - doors.loop.time() == pytest.approx(expected, abs=0.5)
+
+
+def test_a_call_without_a_deadline_has_none(doors: Any, channel: grpc.Channel) -> None:
+    """gRPC's infinite future is no time to wake up at."""
+    call(channel, "ModelInfer", infer_request(), timeout=None)
+    assert doors.service.terms.deadline is None
+
+
+def test_a_wrong_header_is_told(channel: grpc.Channel) -> None:
+    """As over HTTP."""
+    error = fail(channel, "ModelInfer", infer_request(), metadata=(("x-request-timeout-ms", "soon"),))
+    assert (error.code(), "x-request-timeout-ms" in error.details()) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 
 
 def test_headers_reach_the_service(doors: Any, channel: grpc.Channel) -> None:
