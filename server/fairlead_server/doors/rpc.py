@@ -108,12 +108,17 @@ _INFER = _path("ModelInfer")
 
 
 def _options(limits: Limits, grace_s: float) -> list[tuple[str, int]]:
-    """Triton's keep-alive defaults. A message may be as large as an HTTP body; grpc refuses a larger one unread."""
+    """Triton's keep-alive defaults. A message may be as large as an HTTP body; grpc refuses a larger one unread.
+
+    Of calls that the loop has not come to, grpc cancels some beyond 1,000 and all beyond 3,000 by default: a burst that
+    the gate would take, or refuse by name, came back as CANCELLED."""
     return [
         ("grpc.so_reuseport", 1),
         ("grpc.max_send_message_length", _LARGEST_MESSAGE),
         ("grpc.max_receive_message_length", min(limits.body_bytes, _LARGEST_MESSAGE)),
         ("grpc.max_metadata_size", limits.header_bytes),
+        ("grpc.server.max_pending_requests", limits.concurrent),
+        ("grpc.server.max_pending_requests_hard_limit", limits.concurrent),
         ("grpc.keepalive_time_ms", 7_200_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 0),

@@ -70,6 +70,23 @@ def test_an_inference_names_the_version_that_answered(channel: grpc.Channel) -> 
     assert list(answer.raw_output_contents) == [b"\0"]
 
 
+class Stalling(FakeService):
+    """Its first request holds up the loop."""
+
+    async def infer(self, *asked: Any) -> Any:
+        if not self.requests:
+            time.sleep(1)  # noqa: ASYNC251
+        return await super().infer(*asked)
+
+
+def test_a_burst_that_waits_for_the_loop_is_answered(open_doors: Callable[..., Any]) -> None:
+    """grpc's own limit on what the loop has not come to is ours: nothing is cancelled that the gate would take."""
+    with open_doors(Stalling(), rpc=True) as doors, grpc.insecure_channel(f"127.0.0.1:{doors.grpc_port}") as channel:
+        infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+        calls = [infer.future(infer_request(), timeout=30) for _ in range(4000)]
+        assert {call.code() for call in calls} == {grpc.StatusCode.OK}
+
+
 WRONG = {
     "no message": ("ModelInfer", b"\xff\xff", "INVALID_ARGUMENT"),
     "too many contents": ("ModelInfer", infer_request(raw_input_contents=[b"", b""]), "INVALID_ARGUMENT"),
