@@ -26,9 +26,10 @@ from fairlead_server import log
 
 POSTED = 64  # calls that may arrive before the loop looks; further ones wait inside gRPC
 TURN = 64  # events in one iteration of the loop, which belongs to others too
+LAST_S = 10.0  # what gRPC may take to end once nobody is waited for any more
 
 _NEVER = 2.0**62  # gRPC's infinite future is about this or later, in seconds
-_NOTHING = int(cygrpc.CompletionType.queue_timeout)
+_DONE = int(cygrpc.CompletionType.operation_complete)
 _OVER = int(cygrpc.CompletionType.queue_shutdown)
 _OK = int(cygrpc.StatusCode.ok)
 STATUS: Mapping[str, int] = {name.upper(): int(code) for name, code in cygrpc.StatusCode.__members__.items()}
@@ -43,13 +44,14 @@ class Call:
     cancelled, its deadline has passed or its connection has ended before the answer.
     """
 
-    __slots__ = ("_core", "_event", "_on_out", "_taken", "answered", "gone", "over", "request")
+    __slots__ = ("_core", "_event", "_on_out", "_peer", "_taken", "answered", "gone", "over", "request")
 
     def __init__(self, event: Any, taken: Callable[[Call], None]) -> None:
         self._event = event
         self._core = event.call
         self._taken = taken
         self._on_out: Callable[[], None] | None = None
+        self._peer = b""
         self.request: bytes | None = None
         self.gone: Callable[[], object] | None = None
         self.answered = False
@@ -73,9 +75,9 @@ class Call:
 
     @property
     def peer(self) -> bytes:
-        """The client's end of the connection."""
-        peer: bytes = self._core.peer()
-        return peer
+        """The client's end of the connection. Asking gRPC gives the interpreter's lock away twice, so ask rarely."""
+        self._peer = self._peer or self._core.peer()
+        return self._peer
 
     def remaining_s(self) -> float:
         """Until the call's own deadline; infinite where it has none."""
@@ -151,11 +153,11 @@ class CoreServer:
         try:
             await asyncio.wait_for(self._calls_over.wait(), grace_s)
         except TimeoutError:
-            self._server.cancel_all_calls()
-            await self._calls_over.wait()
+            self._server.cancel_all_calls()  # and every connection is closed
+            await asyncio.wait_for(self._calls_over.wait(), LAST_S)
         self._server.destroy()
         self._queue.shutdown()
-        await self._queue_over.wait()
+        await asyncio.wait_for(self._queue_over.wait(), LAST_S)
 
     def _poll(self) -> None:
         """In a thread of its own: waits, which the loop cannot, for the queue has no descriptor."""
@@ -168,29 +170,24 @@ class CoreServer:
             self._turn.acquire()
 
     def _drain(self, event: Any = None) -> None:
-        """Take what is there, and look once more in the next iteration: what was just started is often done by then."""
+        """Take what is there, and look once more in the next iteration: what was just started is often done by then.
+        Whatever goes wrong with one event, the others are handled."""
         seen = 0
         event = event or self._queue.poll(0)
-        while event.completion_type != _NOTHING and event.completion_type != _OVER:
-            self._handle(event)
+        while event.completion_type == _DONE and seen < TURN:
+            try:
+                event.tag(event)
+            except Exception:
+                log.error("grpc event failed", trace=traceback.format_exc())
             seen += 1
-            if seen == TURN:
-                break
-            event = self._queue.poll(0)
+            if seen < TURN:
+                event = self._queue.poll(0)
         if event.completion_type == _OVER:
             self._queue_over.set()
-            self._turn.release()
         elif seen:
             self._loop.call_soon(self._drain)
-        else:
-            self._turn.release()
-
-    def _handle(self, event: Any) -> None:
-        """Whatever goes wrong with one event, the others are handled."""
-        try:
-            event.tag(event)
-        except Exception:
-            log.error("grpc event failed", trace=traceback.format_exc())
+            return
+        self._turn.release()
 
     def _called(self, event: Any) -> None:
         if self._serving:

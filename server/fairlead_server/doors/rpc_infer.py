@@ -42,14 +42,14 @@ class RpcInferDoor:
         except ServingError as error:
             refuse(call, error)
             return
-        if self._untaken.has_room(call.peer):
+        if self._untaken.has_room(call):
             self._begin(call, data)
         else:
             call.gone = self._loop.create_task(self._wait(call, data)).cancel
 
     async def _wait(self, call: Call, data: bytes) -> None:
         try:
-            await self._untaken.room(call.peer)
+            await self._untaken.room(call)
         except ServingError as error:
             self._gate.note(error.kind)
             self._refuse(call, error)
@@ -94,7 +94,7 @@ class RpcInferDoor:
             self._refuse(call, fault)
         else:
             self._leave()
-            call.answer(answer, self._untaken.answered(call.peer, len(answer)))
+            call.answer(answer, self._untaken.answered(call, len(answer)))
 
     def _refuse(self, call: Call, fault: BaseException) -> None:
         self._leave()
@@ -123,4 +123,4 @@ def _sooner(asked: Terms, call: Call, now: float) -> Terms:
     remaining = call.remaining_s()
     if remaining == math.inf or (asked.deadline is not None and asked.deadline <= now + remaining):
         return asked
-    return asked._replace(deadline=now + remaining)
+    return Terms(now + remaining, asked.priority)
