@@ -9,9 +9,10 @@ from typing import NamedTuple
 import msgspec
 
 from benchmark.figures import Figure, Row
-from benchmark.goals import FAIRLEAD, GOALS, PEERS, TITLES, Goal, judge, text
+from benchmark.goals import CONSTANT, FAIRLEAD, GOALS, PEERS, TITLES, Goal, judge, text
 from benchmark.subject import Role
 
+_ROLES: Mapping[str, Role] = {PEERS: "peer", CONSTANT: "limit"}
 _ORDER = {measure: at for at, measure in enumerate(TITLES)}
 
 
@@ -65,7 +66,7 @@ def _rows(reading: Reading, readings: Readings, roles: Mapping[str, Role]) -> It
 
 
 def _told(reading: Reading, readings: Readings, roles: Mapping[str, Role]) -> Row:
-    best = _best_peer(reading, readings, roles) if reading.subject == FAIRLEAD else None
+    best = _best(reading, readings, roles, "peer") if reading.subject == FAIRLEAD else None
     return _row(reading, reading.value, best.subject if best else "", best.value if best else None)
 
 
@@ -80,8 +81,8 @@ def _judged(reading: Reading, goal: Goal, readings: Readings, roles: Mapping[str
 
 def _reference(reading: Reading, goal: Goal, readings: Readings, roles: Mapping[str, Role]) -> tuple[str, float | None]:
     """What the goal's factor multiplies, and whose it is; None where that was not measured."""
-    if goal.against == PEERS:
-        best = _best_peer(reading, readings, roles)
+    if goal.against in _ROLES:
+        best = _best(reading, readings, roles, _ROLES[goal.against])
         return (best.subject, best.value) if best else ("", None)
     if goal.against:
         other = readings.get((reading.measure, reading.part, goal.against))
@@ -93,15 +94,15 @@ def _reference(reading: Reading, goal: Goal, readings: Readings, roles: Mapping[
     return " + ".join(goal.parts), sum(values) if len(values) == len(parts) else None
 
 
-def _best_peer(reading: Reading, readings: Readings, roles: Mapping[str, Role]) -> Reading | None:
-    """The peer with the best figure of the same name."""
-    peers = [
+def _best(reading: Reading, readings: Readings, roles: Mapping[str, Role], role: Role) -> Reading | None:
+    """Whoever of this role has the best figure of the same name."""
+    found = [
         other
         for other in readings.values()
-        if (other.measure, other.part) == (reading.measure, reading.part) and roles.get(other.subject) == "peer"
+        if (other.measure, other.part) == (reading.measure, reading.part) and roles.get(other.subject) == role
     ]
     choose = max if reading.like.better == "more" else min
-    return choose(peers, key=lambda peer: peer.value, default=None)
+    return choose(found, key=lambda one: one.value, default=None)
 
 
 def _row(reading: Reading, value: float, against: str, reference: float | None) -> Row:
