@@ -265,3 +265,15 @@ def build_pipeline(path: Path) -> tuple[Path, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(skl2onnx.to_onnx(pipeline, data[:1].astype(np.float32)).SerializeToString())
     return path, pipeline
+
+
+def build_classifier(path: Path, classifier: Any, labels: Sequence[str] | Sequence[int]) -> Path:
+    """A scikit-learn classifier fitted to rows X[N,4] of these labels, by skl2onnx as it comes, with its ZipMap."""
+    import skl2onnx
+
+    random = np.random.default_rng(5)
+    x = random.standard_normal((90, 4)).astype(np.float32)
+    classifier.fit(x, np.asarray(labels)[(x[:, 0] * 7).astype(int) % len(labels)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(skl2onnx.to_onnx(classifier, x[:1]).SerializeToString())
+    return path

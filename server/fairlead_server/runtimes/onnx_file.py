@@ -1,25 +1,42 @@
-"""Reads the little of an ONNX file that ONNX Runtime does not tell: which outputs a ZipMap makes, and its labels.
+"""Reads the little of an ONNX file that ONNX Runtime does not tell: which outputs a ZipMap makes, and its labels. And
+takes the ZipMaps out of it.
 
-A scan of the protobuf wire format (https://protobuf.dev/programming-guides/encoding/) over ModelProto
-(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3), so that weights are skipped and never read, and the
-server needs no `onnx` package.
+A scan of ModelProto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3), so that weights are skipped and never
+read, and the server needs no `onnx` package.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from fairlead_server.runtimes.protobuf import (
+    BYTES,
+    VARINT,
+    Span,
+    fields,
+    messages,
+    signed,
+    text,
+    texts,
+    varint,
+    with_length,
+    with_number,
+)
 
 # Field numbers of onnx.proto3.
 _MODEL_GRAPH = 7
-_GRAPH_NODE = 1
-_NODE_OUTPUT, _NODE_OP_TYPE, _NODE_ATTRIBUTE = 2, 4, 5
+_GRAPH_NODE, _GRAPH_OUTPUT = 1, 12
+_NODE_INPUT, _NODE_OUTPUT, _NODE_OP_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7
 _ATTRIBUTE_INTS, _ATTRIBUTE_STRINGS = 8, 9
+_VALUE_NAME, _VALUE_TYPE = 1, 2
+_TYPE_TENSOR, _TENSOR_KIND, _TENSOR_SHAPE, _SHAPE_DIM, _DIM_SIZE = 1, 1, 2, 1, 1
+_FLOAT = 1  # TensorProto.FLOAT
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+REWRITTEN_LIMIT = 256 * 2**20  # bytes of a file that is copied to take something out; larger ones stay as they are
 
-Span = tuple[int, int]
+Labels = Mapping[str, tuple[str, ...]]
 
 
 def zipmap_labels(path: Path) -> dict[str, tuple[str, ...]]:
@@ -34,70 +51,101 @@ def zipmap_labels(path: Path) -> dict[str, tuple[str, ...]]:
         return {}
 
 
+def without_zipmaps(path: Path) -> bytes | None:
+    """The model with an Identity in each ZipMap's place, whose output is the tensor [rows, classes] that the ZipMap
+    would take apart into a dict for each row. None where there is no ZipMap, or anything about one is unusual: the file
+    as it is gives the same answers, only later."""
+    try:
+        if path.stat().st_size > REWRITTEN_LIMIT:
+            return None
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            labels = dict(_zipmaps(data))
+            return _rewritten(data, labels) if labels else None
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def _zipmaps(data: mmap.mmap) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for graph in _messages(data, (0, len(data)), _MODEL_GRAPH):
-        for node in _messages(data, graph, _GRAPH_NODE):
-            if [_text(data, span) for span in _messages(data, node, _NODE_OP_TYPE)] == ["ZipMap"]:
-                attributes = list(_messages(data, node, _NODE_ATTRIBUTE))
+    for graph in messages(data, (0, len(data)), _MODEL_GRAPH):
+        for node in messages(data, graph, _GRAPH_NODE):
+            if _is_zipmap(data, node):
+                attributes = list(messages(data, node, _NODE_ATTRIBUTE))
                 labels = tuple(label for span in attributes for label in _labels(data, span))
-                yield from ((_text(data, span), labels) for span in _messages(data, node, _NODE_OUTPUT))
+                yield from ((name, labels) for name in texts(data, node, _NODE_OUTPUT))
+
+
+def _is_zipmap(data: mmap.mmap, node: Span) -> bool:
+    return texts(data, node, _NODE_OP_TYPE) == ["ZipMap"]
 
 
 def _labels(data: mmap.mmap, attribute: Span) -> Iterator[str]:
     """An attribute's `strings` or `ints`; ints may be packed into one field or stand one by one."""
-    for field, kind, value, span in _fields(data, attribute):
-        if field == _ATTRIBUTE_STRINGS and kind == _BYTES:
-            yield _text(data, span)
-        elif field == _ATTRIBUTE_INTS and kind == _VARINT:
-            yield str(_signed(value))
-        elif field == _ATTRIBUTE_INTS and kind == _BYTES:
-            at = span[0]
-            while at < span[1]:
-                number, at = _varint(data, at)
-                yield str(_signed(number))
+    for field in fields(data, attribute):
+        if field.number == _ATTRIBUTE_STRINGS and field.kind == BYTES:
+            yield text(data, field.span)
+        elif field.number == _ATTRIBUTE_INTS and field.kind == VARINT:
+            yield str(signed(field.value))
+        elif field.number == _ATTRIBUTE_INTS and field.kind == BYTES:
+            at = field.span[0]
+            while at < field.span[1]:
+                value, at = varint(data, at)
+                yield str(signed(value))
 
 
-def _messages(data: mmap.mmap, within: Span, wanted: int) -> Iterator[Span]:
-    return (span for field, kind, _, span in _fields(data, within) if field == wanted and kind == _BYTES)
+def _rewritten(data: mmap.mmap, labels: Labels) -> bytes | None:
+    """All fields in their order, those that change made anew. A ZipMap's output is used by nobody in its graph, or the
+    user would now take a tensor for a sequence."""
+    whole = (0, len(data))
+    graphs = list(messages(data, whole, _MODEL_GRAPH))
+    if len(graphs) != 1:  # parts of one message, which would have to be merged
+        return None
+    nodes = list(messages(data, graphs[0], _GRAPH_NODE))
+    used = {name for node in nodes for name in texts(data, node, _NODE_INPUT)}
+    given = [_name(data, value) for value in messages(data, graphs[0], _GRAPH_OUTPUT)]
+    if used & labels.keys() or any(given.count(name) != 1 for name in labels):
+        return None
+    if not all(_usual(data, node, labels) for node in nodes if _is_zipmap(data, node)):
+        return None
+    graph = b"".join(_graph(data, graphs[0], labels))
+    return b"".join(
+        with_length(_MODEL_GRAPH, graph) if field.number == _MODEL_GRAPH else data[field.start : field.end]
+        for field in fields(data, whole)
+    )
 
 
-def _fields(data: mmap.mmap, within: Span) -> Iterator[tuple[int, int, int, Span]]:
-    """(field number, wire type, the number if it is one, where its bytes stand)."""
-    at, end = within
-    while at < end:
-        tag, at = _varint(data, at)
-        kind, value, span = tag & 7, 0, (at, at)
-        if kind == _VARINT:
-            value, at = _varint(data, at)
-        elif kind == _BYTES:
-            size, at = _varint(data, at)
-            span = (at, at + size)
-            at += size
-        elif kind in (_FIXED64, _FIXED32):
-            at += 8 if kind == _FIXED64 else 4
+def _graph(data: mmap.mmap, graph: Span, labels: Labels) -> Iterator[bytes]:
+    for field in fields(data, graph):
+        if field.number == _GRAPH_NODE and _is_zipmap(data, field.span):
+            yield with_length(_GRAPH_NODE, _identity(data, field.span))
+        elif field.number == _GRAPH_OUTPUT and _name(data, field.span) in labels:
+            name = _name(data, field.span)
+            yield with_length(_GRAPH_OUTPUT, _tensor(name, len(labels[name])))
         else:
-            raise ValueError(f"wire type {kind}")
-        if at > end:
-            raise ValueError("a field ends beyond its message")
-        yield tag >> 3, kind, value, span
+            yield data[field.start : field.end]
 
 
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if not byte & 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
+def _usual(data: mmap.mmap, node: Span, labels: Labels) -> bool:
+    """One input, one output, and labels that all differ: a dict would hold equal ones once."""
+    taken, given = (texts(data, node, side) for side in (_NODE_INPUT, _NODE_OUTPUT))
+    if len(taken) != 1 or len(given) != 1 or texts(data, node, _NODE_DOMAIN) != ["ai.onnx.ml"]:
+        return False
+    classes = labels[given[0]]
+    return 0 < len(classes) == len(set(classes))
 
 
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
+def _identity(data: mmap.mmap, node: Span) -> bytes:
+    """With the ZipMap's input and output."""
+    kept = (field for field in fields(data, node) if field.number in (_NODE_INPUT, _NODE_OUTPUT))
+    return b"".join(data[field.start : field.end] for field in kept) + with_length(_NODE_OP_TYPE, b"Identity")
 
 
-def _text(data: mmap.mmap, span: Span) -> str:
-    return data[span[0] : span[1]].decode("utf-8", "replace")
+def _tensor(name: str, classes: int) -> bytes:
+    """A ValueInfoProto: FLOAT, [rows, classes]."""
+    rows, columns = b"", with_number(_DIM_SIZE, classes)
+    shape = b"".join(with_length(_SHAPE_DIM, size) for size in (rows, columns))
+    kind = with_number(_TENSOR_KIND, _FLOAT) + with_length(_TENSOR_SHAPE, shape)
+    return with_length(_VALUE_NAME, name.encode()) + with_length(_VALUE_TYPE, with_length(_TYPE_TENSOR, kind))
+
+
+def _name(data: mmap.mmap, value: Span) -> str:
+    return "".join(texts(data, value, _VALUE_NAME))

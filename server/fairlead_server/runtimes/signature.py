@@ -31,6 +31,7 @@ _DATATYPES = {
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
+_FLOAT = "tensor(float)"
 _ZIPMAP = re.compile(r"seq\(map\((?:string|int64),tensor\(float\)\)\)")
 
 
@@ -49,7 +50,7 @@ def build(
     labels: Mapping[str, tuple[str, ...]],
     logged: MLmodel | None,
 ) -> Signature:
-    """`labels` are those of the outputs that a ZipMap makes. LoadFailure for what cannot be served."""
+    """`labels` are those of the outputs that a ZipMap makes, or would make. LoadFailure for what cannot be served."""
     takes = tuple(_spec("input", argument, {}) for argument in inputs)
     gives = tuple(_spec("output", argument, labels) for argument in outputs)
     if logged is None:
@@ -67,7 +68,7 @@ def for_requests(told: Signature, paddings: Paddings) -> Signature:
 
 
 def _spec(kind: str, argument: Argument, labels: Mapping[str, tuple[str, ...]]) -> TensorSpec:
-    if argument.name in labels and _ZIPMAP.fullmatch(argument.type):
+    if argument.name in labels and (argument.type == _FLOAT or _ZIPMAP.fullmatch(argument.type)):
         classes = labels[argument.name]
         return TensorSpec(argument.name, "FP32", (-1, len(classes)), labels=classes)
     datatype = _DATATYPES.get(argument.type)
