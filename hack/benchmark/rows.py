@@ -66,8 +66,13 @@ def _rows(reading: Reading, readings: Readings, roles: Mapping[str, Role]) -> It
 
 
 def _told(reading: Reading, readings: Readings, roles: Mapping[str, Role]) -> Row:
-    best = _best(reading, readings, roles, "peer") if reading.subject == FAIRLEAD else None
-    return _row(reading, reading.value, best.subject if best else "", best.value if best else None)
+    """Fairlead beside the best peer, its variants beside Fairlead."""
+    other = None
+    if reading.subject == FAIRLEAD:
+        other = _best(reading, readings, roles, "peer")
+    elif reading.subject.startswith(FAIRLEAD):
+        other = readings.get((reading.measure, reading.part, FAIRLEAD))
+    return _row(reading, reading.value, other.subject if other else "", other.value if other else None)
 
 
 def _judged(reading: Reading, goal: Goal, readings: Readings, roles: Mapping[str, Role]) -> Row:

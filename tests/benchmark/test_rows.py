@@ -78,6 +78,11 @@ def test_what_has_no_goal_is_told_beside_the_best_peer() -> None:
     assert (fairlead.goal, fairlead.met, fairlead.against, fairlead.ratio) == ("", None, "fast", 3.0)
 
 
+def test_a_variant_without_a_goal_is_told_beside_fairlead() -> None:
+    one, two = rows_of([figure("workers", "fairlead", 30), figure("workers", "fairlead, 2 workers", 45)], ROLES)
+    assert (one.ratio, two.against, two.ratio) == (None, "fairlead", 1.5)
+
+
 def test_rows_stand_in_the_reports_order() -> None:
     figures = [figure(measure, "fairlead", 1) for measure in ("ready-ray", "tiny-json-c32", "overload")]
     assert [row.measure for row in rows_of(figures, ROLES)] == ["tiny-json-c32", "overload", "ready-ray"]
