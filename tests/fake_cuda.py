@@ -31,10 +31,10 @@ _lost: list[str] = []
 
 
 class FakeSession(ort.InferenceSession):  # type: ignore[misc]
-    def __init__(self, path: str, options: Any, providers: list[Any], enable_fallback: int) -> None:
-        self._names = [name for name, _ in providers]
+    def __init__(self, model: str | bytes, options: Any, providers: list[Any], **more: Any) -> None:
+        self._names = [one if isinstance(one, str) else one[0] for one in providers]
         assert self._names[-1] == CPU
-        super().__init__(path, options, providers=providers[-1:], enable_fallback=enable_fallback)
+        super().__init__(model, options, providers=providers[-1:], **more)
 
     def get_providers(self) -> list[str]:
         return self._names

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fairlead_server.errors import Kind, ServingError
+from fairlead_server.errors import ServingError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,12 +37,13 @@ class RunFailure(ServingError):
     """A run that gave no answer. REJECTED: the input caused it; OVERLOADED: memory was short; INTERNAL else."""
 
 
-class DeviceFailure(RunFailure):
-    """The accelerator is lost to this process: every later run on it fails too, so the process has to be replaced.
-    `cause` is for its log; `by_model`: a kernel of some model did it, and not the device or its driver."""
+class DeviceFailure(Exception):
+    """The accelerator is lost to this process: every later run on it fails too, so the process has to be replaced. No
+    RunFailure, for it says nothing of the run's inputs. `cause` is for the log; `by_model`: a kernel of some model did
+    it, and not the device or its driver."""
 
     def __init__(self, cause: str, *, by_model: bool) -> None:
-        super().__init__(Kind.INTERNAL, "the device failed while the model ran")
+        super().__init__(cause)
         self.cause = cause
         self.by_model = by_model
 

@@ -14,6 +14,7 @@ import contextlib
 import time
 from typing import Any
 
+from fairlead_server import log
 from fairlead_server.link.messages import Load, Moved, ToWorker
 from fairlead_server.link.stream import Link, LinkEnded
 from fairlead_server.models.states import State
@@ -43,8 +44,17 @@ class Trial:
         """Returns when the process should end."""
         while (message := await self._link.receive()) is not None:
             if isinstance(message, Load):
-                self._running.add(asyncio.ensure_future(self._try(message)))
+                task = asyncio.ensure_future(self._try(message))
+                self._running.add(task)
+                task.add_done_callback(self._done)
         await self._link.closed(FLUSH_S)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """A fault of ours must not look like a trial that never ends."""
+        self._running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("trial_fault", fault=repr(task.exception()))
+            self._link.close()
 
     async def _try(self, load: Load) -> None:
         with contextlib.suppress(LinkEnded):

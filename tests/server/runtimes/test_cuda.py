@@ -1,9 +1,11 @@
 """What is asked of CUDA, and which of its failures end the process: the texts, as CUDA and ONNX Runtime word them."""
 
+import numpy as np
 import pytest
 
 from fairlead_server.models.settings import VersionSettings
-from fairlead_server.runtimes import cuda
+from fairlead_server.runtimes import DeviceFailure, cuda, warm
+from fairlead_server.testing import FakeSession
 
 # cuda_call.cc of ONNX Runtime, with its place left out
 TEXT = "CUDA failure {}: {} ; GPU=0 ; hostname=node ; file=a.cc ; line=29 ; expr=cudaStreamSynchronize(stream); "
@@ -41,6 +43,19 @@ def test_errors_that_end_the_process(text: str, name: str, by_model: bool) -> No
     assert found is not None
     assert name in found.reason
     assert found.by_model is by_model
+
+
+def test_a_device_lost_in_warm_up_is_no_verdict_on_the_inputs() -> None:
+    """Made-up inputs that fail leave a version unprofiled; a lost device ends its process."""
+
+    def lose(x: np.ndarray) -> np.ndarray:
+        raise DeviceFailure("CUDA error 700", by_model=True)
+
+    with pytest.raises(DeviceFailure):
+        warm.measure(FakeSession(answer=lose), VersionSettings())
+    once = iter([np.zeros((2, 2), np.float32)])
+    with pytest.raises(DeviceFailure):
+        warm.measure(FakeSession(answer=lambda x: next(once, None) if len(x) == 2 else lose(x)), VersionSettings())
 
 
 @pytest.mark.parametrize(
