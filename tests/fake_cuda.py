@@ -3,13 +3,15 @@
     python fake_cuda.py worker|trial|fetcher ...     as `python -m fairlead_server` would be called
 
 What fails is ONNX Runtime's part, with its words, and so from there upwards all is the real code. An input that holds
-one of FAULTS fails its run with that error; LOST ones lose the device to the whole process, as CUDA's do.
+one of FAULTS fails its run with that error; LOST ones lose the device to the whole process, as CUDA's do. A run on the
+CPU that is given HANG never returns.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import onnxruntime as ort
 
 COMMAND = (sys.executable, str(Path(__file__)))
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-ILLEGAL_ADDRESS, ECC, OUT_OF_MEMORY, CUBLAS = -700.0, -214.0, -2.0, -13.0
+ILLEGAL_ADDRESS, ECC, OUT_OF_MEMORY, CUBLAS, HANG = -700.0, -214.0, -2.0, -13.0, -1.0
 _PLACE = " ; GPU=0 ; hostname=node ; file=cuda_stream_handle.cc ; line=214 ; expr=cudaStreamSynchronize(stream); "
 FAULTS = {
     ILLEGAL_ADDRESS: f"CUDA failure 700: an illegal memory access was encountered{_PLACE}",
@@ -41,6 +43,11 @@ class FakeSession(ort.InferenceSession):  # type: ignore[misc]
 
     def get_provider_graph_assignment_info(self) -> list[Any]:
         return []
+
+    def run(self, outputs: Any, inputs: Any, options: Any = None) -> Any:
+        if any((array == HANG).any() for array in inputs.values()):
+            time.sleep(3600)
+        return super().run(outputs, inputs, options)
 
     def io_binding(self) -> FakeBinding:
         return FakeBinding(self)
