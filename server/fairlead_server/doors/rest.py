@@ -73,7 +73,12 @@ class RestApp:
             self._infer_door.gate.note(error.kind)
             raise
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        begun = self._infer_door.begin(target, headers, body, answered.set_result)
+
+        def tell(answer: Answer) -> None:
+            if not answered.done():  # else the client has left while its answer was written
+                answered.set_result(answer)
+
+        begun = self._infer_door.begin(target, headers, body, tell)
         if isinstance(begun, Answer):
             return begun
         try:

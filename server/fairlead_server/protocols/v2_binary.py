@@ -32,27 +32,45 @@ from fairlead_server.protocols.faults import (
 from fairlead_server.protocols.json_forms import LARGEST, Forms
 from fairlead_server.protocols.raw import Buffer, decode_raw, encode_raw
 from fairlead_server.protocols.v2_json import (
-    FLOATS,
     InputDocument,
     OutputDocument,
     RequestDocument,
     decode_data,
     decode_input,
-    encode_output,
-    named,
+    encode_data,
     parse,
 )
 from fairlead_server.tensors.array import Tensor
 from fairlead_server.tensors.datatypes import SIZES
 
+LONG = 256 * 1024  # bytes of JSON
+LONG_VALUES = 2**15
 _ENCODER = msgspec.json.Encoder()
 
 
 def decode_request(body: bytes, header_length: str | None = None) -> InferRequest:
     """`header_length` is the text of Inference-Header-Content-Length. Tensors may be views of `body`."""
     length = len(body) if header_length is None else _header_length(header_length, len(body))
+    if length > LONG:
+        return _parse_request(body, length)
     request = _known_json(body) if length == len(body) else _known_binary(body, length)
     return request if request is not None else _parse_request(body, length)
+
+
+def is_long(body: bytes, header_length: str | None) -> bool:
+    """Whether reading the request takes so long that others should not have to wait for it. It may then be read on
+    another thread."""
+    if len(body) <= LONG:
+        return False
+    return header_length is None or (header_length.isdigit() and int(header_length[:20]) > LONG)
+
+
+def is_long_answer(response: InferResponse, request: InferRequest) -> bool:
+    """The same for writing one."""
+    values = 0
+    for tensor in response.outputs:
+        values += tensor.array.size
+    return values > LONG_VALUES and _slow_values(response, _in_binary(response, request)) > LONG_VALUES
 
 
 def _parse_request(body: bytes, length: int) -> InferRequest:
@@ -67,7 +85,7 @@ def _parse_request(body: bytes, length: int) -> InferRequest:
     parameters = document.parameters or {}
     check_features("the request", parameters)
     request = InferRequest(inputs, outputs, document.id or "", parameters)
-    if _FORMS.wants_one():
+    if length <= LONG and _FORMS.wants_one():
         _learn(body, length, document, request)
     return request
 
@@ -141,7 +159,8 @@ def _requested(documents: list[OutputDocument]) -> list[RequestedOutput]:
 def encode_response(response: InferResponse, request: InferRequest) -> tuple[list[Buffer], int | None]:
     """The parts of the body, and the length of the JSON when binary parts follow it."""
     binary = _in_binary(response, request)
-    _check_size(response, binary)
+    advice = "send fewer rows, or ask for numbers as binary data (binary_data_output)"
+    check_answer(_slow_values(response, binary), advice)
     outputs: list[bytes] = []
     parts: list[Buffer] = []
     for tensor in response.outputs:
@@ -151,17 +170,18 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[lis
             parts.append(data)
             outputs.append(b'%b%b,"parameters":{"binary_data_size":%d}}' % (start, shape, len(data)))
         else:
-            outputs.append(b'%b%b,"data":%b}' % (start, shape, _data(tensor)))
+            outputs.append(b'%b%b,"data":%b}' % (start, shape, encode_data(tensor)))
     head = b"".join((_start_of_answer(response), b',"outputs":[', b",".join(outputs), b"]}"))
     return [head, *parts], len(head) if binary else None
 
 
-def _check_size(response: InferResponse, binary: Collection[str]) -> None:
+def _slow_values(response: InferResponse, binary: Collection[str]) -> int:
+    """Those that are written one by one."""
     slow = 0
     for tensor in response.outputs:
         if tensor.name not in binary or tensor.datatype == "BYTES":
             slow += tensor.array.size
-    check_answer(slow, "send fewer rows, or ask for numbers as binary data (binary_data_output)")
+    return slow
 
 
 def _in_binary(response: InferResponse, request: InferRequest) -> Collection[str]:
@@ -191,14 +211,6 @@ def _start_of_any(model: str, version: str) -> bytes:
 @functools.lru_cache(maxsize=4096)
 def _start_of_output(name: str, datatype: str) -> bytes:
     return b'{"name":%b,"datatype":"%b","shape":' % (_ENCODER.encode(name), datatype.encode())
-
-
-def _data(tensor: Tensor) -> bytes:
-    elements = encode_output(tensor)
-    text = _ENCODER.encode(elements)
-    if tensor.datatype in FLOATS and b"n" in text:  # of the `null` that the writer makes of NaN and the infinities
-        return _ENCODER.encode(named(elements))
-    return text
 
 
 def _header_length(text: str, total: int) -> int:

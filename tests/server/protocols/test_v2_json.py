@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.protocols.v2_json import decode_input, encode_output, named, parse
+from fairlead_server.protocols.v2_json import PIECE, decode_input, encode_data, parse, pieces
 from fairlead_server.tensors.array import NUMPY, Tensor
 
 
@@ -189,8 +189,7 @@ def test_a_datatype_that_is_not_known_is_told(datatype: str, kind: Kind) -> None
 
 
 def back_and_forth(datatype: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    text = json.dumps(named(encode_output(Tensor("x", datatype, array))), allow_nan=False)
-    return decode(datatype, list(array.shape), text)
+    return decode(datatype, list(array.shape), encode_data(Tensor("x", datatype, array)).decode())
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=20))
@@ -224,4 +223,62 @@ def test_the_shortest_text_of_a_single_float_is_understood() -> None:
 def test_a_view_with_gaps_is_written_in_order() -> None:
     """An output that is not contiguous comes out row by row."""
     array = np.arange(12, dtype=np.int64).reshape(3, 4)[:, ::2]
-    assert encode_output(Tensor("x", "INT64", array)) == [0, 2, 4, 6, 8, 10]
+    assert encode_data(Tensor("x", "INT64", array)) == b"[0,2,4,6,8,10]"
+
+
+@pytest.mark.parametrize("shape", [[7 * PIECE], [1, 7 * PIECE], [7, PIECE], [PIECE, 7], [PIECE // 8, 8, 7]])
+@pytest.mark.parametrize("spaces", [(",", ":"), (", ", ": ")])
+def test_many_values_are_read_and_written_in_pieces_and_give_the_same(
+    shape: list[int], spaces: tuple[str, str]
+) -> None:
+    """Flat and nested, with spaces or without, names of numbers among them."""
+    array = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    array[0, ...], array[-1, ...] = np.nan, -np.inf
+    flat = encode_data(Tensor("x", "FP32", array)).decode()
+    values = json.loads(flat)
+    assert len(values) == array.size
+    np.testing.assert_array_equal(decode("FP32", shape, flat), array)
+    nested = np.array(values, dtype=object).reshape(shape).tolist()
+    np.testing.assert_array_equal(decode("FP32", shape, json.dumps(nested, separators=spaces)), array)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "wrong", "said"),
+    [
+        ("INT32", "[1,2],", "does not fit INT32"),
+        ("INT32", "1.5,", "does not fit INT32"),
+        ("INT8", "300,", "beyond the range of INT8"),
+        ("FP32", '"nan",', "is no number"),
+        ("FP32", '"a,b",', "is no number"),
+        ("FP32", "4e38,", "beyond the range of FP32"),
+        ("FP32", "1,", "elements; its shape"),
+    ],
+)
+def test_a_wrong_value_among_many_is_told_as_among_few(datatype: str, wrong: str, said: str) -> None:
+    """The sentence is that of the whole, wherever the cuts are."""
+    size = 3 * PIECE
+    assert said in refusal(datatype, [size], f"[{'1,' * (size // 2)}{wrong}{'1,' * (size - size // 2 - 1)}1]")
+
+
+def test_uneven_rows_among_many_are_refused() -> None:
+    """One row is longer, and another as much shorter."""
+    rows = ["[1,1]"] * PIECE
+    rows[5], rows[-5] = "[1,1,1]", "[1]"
+    assert "nested unevenly" in refusal("FP32", [PIECE, 2], f"[{','.join(rows)}]")
+
+
+def test_pieces_are_whole_arrays_and_all_of_it() -> None:
+    """Put together again they are what was cut."""
+    whole = list(range(20_000))
+    found = [json.loads(piece) for piece in pieces(json.dumps(whole).encode())]
+    assert len(found) > 3
+    assert [element for piece in found for element in piece] == whole
+    assert list(pieces(b"[]")) == []
+
+
+def test_a_shape_far_larger_than_its_many_values_costs_nothing() -> None:
+    """Nothing is made of a shape's size before there are as many values."""
+    rows = ",".join(["[1]"] * PIECE)
+    assert "shape" in refusal("FP32", [2**40, 1], f"[{rows}]")
+    empty = ",".join(["[]"] * PIECE)
+    assert "shape" in refusal("FP32", [2**40, 0], f"[{empty}]")
