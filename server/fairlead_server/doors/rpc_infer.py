@@ -37,6 +37,8 @@ class RpcInferDoor:
 
     def take(self, call: Call, data: bytes) -> None:
         """Answers or refuses the call, now or later; a client that leaves before takes its request out of the queue."""
+        if call.over:
+            return
         try:
             self._gate.__enter__()
         except ServingError as error:
@@ -85,6 +87,8 @@ class RpcInferDoor:
             call.gone = gone
 
     def _tell(self, call: Call, outcome: Outcome) -> None:
+        if call.over:
+            return  # it has left
         if not isinstance(outcome, InferResponse):
             self._refuse(call, outcome)
             return

@@ -174,6 +174,24 @@ def test_a_cancelled_call_cancels_the_work(doors: Any, channel: grpc.Channel) ->
     assert (doors.service.cancelled, doors.gate.inside) == (1, 0)
 
 
+def test_calls_that_come_and_go_are_counted_out_once(doors: Any, channel: grpc.Channel) -> None:
+    """Whenever a client leaves, before its request is taken, while it is run, or as the answer comes."""
+    doors.service.delay_s = 0.003
+    doors.gate.limit = 1000
+    infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+    calls = [infer.future(infer_request(), timeout=0.001 * (number % 10)) for number in range(200)]
+    calls += [infer.future(infer_request(), timeout=10) for _ in range(10)]
+    for number, left in enumerate(calls[:200]):
+        if number % 3 == 0:
+            left.cancel()
+    assert all(last.result() for last in calls[200:])
+    deadline = time.monotonic() + 5
+    while doors.gate.inside and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert doors.gate.inside == 0
+
+
 def test_beyond_the_limit_of_requests_a_call_is_unavailable(doors: Any, channel: grpc.Channel) -> None:
     """One limit holds for both protocols, and the answer says when to come again."""
     doors.service.delay_s = 0.5
