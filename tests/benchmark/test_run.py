@@ -11,7 +11,6 @@ import pytest
 from benchmark import results
 from benchmark.arguments import Asked
 from benchmark.figures import Figure
-from benchmark.load import tools
 from benchmark.load.tools import ToolMissing
 from benchmark.measure import Bench
 from benchmark.measures.registry import Entry
@@ -140,7 +139,3 @@ def test_the_causes_beside_the_benchmark_are_about_rows_that_there_are() -> None
     from benchmark.goals import TITLES
 
     assert set(causes()) <= set(TITLES)
-
-
-def test_every_generator_has_a_pinned_version() -> None:
-    assert all(wanted.version.startswith("v") for wanted in tools.GO_TOOLS.values())
