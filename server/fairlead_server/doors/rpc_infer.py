@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import math
 import traceback
+from collections.abc import Callable
 
 from fairlead_server import log
 from fairlead_server.doors.codes import GRPC, INTERNAL_MESSAGE
 from fairlead_server.doors.gate import Gate
 from fairlead_server.doors.grpc_core import Call, Trailers
-from fairlead_server.doors.seam import InferenceService, terms_of
+from fairlead_server.doors.seam import InferenceService, UnderWay, terms_of
 from fairlead_server.doors.untaken import Untaken
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.inference import InferResponse, Outcome, Terms
@@ -47,27 +48,22 @@ class RpcInferDoor:
         if self._untaken.has_room(call):
             self._begin(call, data)
         else:
-            call.gone = self._loop.create_task(self._wait(call, data)).cancel
+            call.gone = self._leaving(self._loop.create_task(self._wait(call, data)))
 
     async def _wait(self, call: Call, data: bytes) -> None:
         try:
             await self._untaken.room(call)
         except ServingError as error:
-            self._gate.note(error.kind)
-            self._refuse(call, error)
-        except asyncio.CancelledError:
-            self._leave()
-            raise
+            if not call.over:
+                self._gate.note(error.kind)
+                self._refuse(call, error)
         else:
-            self._begin(call, data)
+            if not call.over:
+                self._begin(call, data)
 
     def _begin(self, call: Call, data: bytes) -> None:
         def tell(outcome: Outcome) -> None:
             self._tell(call, outcome)
-
-        def gone() -> None:
-            under_way.cancel()
-            self._leave()
 
         try:
             model, version, request = v2_proto.decode_request(data)
@@ -84,7 +80,7 @@ class RpcInferDoor:
         except Exception as fault:
             self._refuse(call, fault)
         else:
-            call.gone = gone
+            call.gone = self._leaving(under_way)
 
     def _tell(self, call: Call, outcome: Outcome) -> None:
         if call.over:
@@ -103,6 +99,15 @@ class RpcInferDoor:
     def _refuse(self, call: Call, fault: BaseException) -> None:
         self._leave()
         refuse(call, fault)
+
+    def _leaving(self, under_way: UnderWay) -> Callable[[], None]:
+        """What to do when the client goes; whoever comes later finds the call over, and does nothing."""
+
+        def gone() -> None:
+            under_way.cancel()
+            self._leave()
+
+        return gone
 
     def _leave(self) -> None:
         self._gate.__exit__(None, None, None)

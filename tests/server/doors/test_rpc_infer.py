@@ -96,6 +96,27 @@ def test_a_client_that_leaves_is_counted_out_once() -> None:
     assert (gate.inside, call.said, service.cancelled) == (0, [], 1)
 
 
+def test_who_leaves_while_it_waits_for_room_is_counted_out() -> None:
+    """Before the wait has begun, or in the middle of it."""
+
+    async def story() -> None:
+        service, gate, untaken = Held(), Gate(10), Untaken(100, 60)
+        door = RpcInferDoor(service, gate, untaken)  # type: ignore[arg-type]
+        out = untaken.answered(FakeCall(), 101)
+        calls = [FakeCall() for _ in range(3)]
+        for call in calls:
+            door.take(call, REQUEST)  # type: ignore[arg-type]
+        calls[0].leave()
+        await asyncio.sleep(0)
+        calls[1].leave()
+        assert (gate.inside, service.tells) == (1, [])
+        out()
+        await asyncio.sleep(0.01)
+        assert (gate.inside, len(service.tells), gate.refused) == (1, 1, {})
+
+    asyncio.run(story())
+
+
 def test_who_has_left_before_is_not_served() -> None:
     """Nothing is submitted for a call that is over."""
     door, service, gate, call = begun()
