@@ -23,6 +23,7 @@ from fairlead_server.models.settings import VersionSettings
 from fairlead_server.runtimes import DeviceFailure, LoadFailure, Session
 from fairlead_server.worker.process import lower_thread_priority
 
+SHORT_US = 50.0  # a hand-over to a thread and back takes about as long
 REHEARSAL_MS = 200  # warm-up of a version whose profile is known, and which is served beside it
 
 
@@ -69,6 +70,7 @@ def _open(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
     from fairlead_server.runtimes.onnx import open_session
 
     settings = order.settings
+    threads = 1 if _is_short(order.profile) else threads
     if (settings.threads or threads) == 1:
         lower_thread_priority()
     before = warm.resident_bytes()
@@ -79,6 +81,15 @@ def _open(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
         return Opened(session, warm.measure(session, settings, before))
     warm.rehearse(session, settings, order.profile, min(settings.warmup_budget_ms, REHEARSAL_MS) / 1e3)
     return Opened(session, order.profile)
+
+
+def _is_short(profile: Profile | None) -> bool:
+    """Whether no run of it is long enough to be shared out. A session's pool takes a thread and 57 kB for each further
+    one, which thousands of small models would take for nothing."""
+    if profile is None:
+        return False
+    tables = [profile.latency_us, *profile.latency_by_length.values()]
+    return 0 < max((us for table in tables for us in table.values()), default=0.0) < SHORT_US
 
 
 def _failure(fault: Exception) -> LoadFailure | DeviceFailure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import textwrap
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import onnx_models
 import pytest
 
@@ -37,6 +39,30 @@ def test_what_was_measured_before_is_trusted(tmp_path: Path) -> None:
         assert (opened.profile, warming) == (KNOWN, [threading.main_thread()])
         opened = await open_version(load(path), 1, lambda: None)
         assert (opened.profile.batching, opened.profile.smoke.source) == (True, "made-up")
+
+    asyncio.run(story())
+
+
+def test_a_model_whose_runs_are_short_has_no_pool_of_threads(tmp_path: Path) -> None:
+    """By what was measured; a setting counts whatever the runs are."""
+
+    async def story() -> None:
+        path = onnx_models.build_linear(tmp_path / "model.onnx")
+        long = Profile(latency_us={1: 2.0, 64: 500.0}, batching=True)
+
+        async def threads(profile: Profile, settings: VersionSettings = SETTINGS) -> int:
+            before = len(os.listdir("/proc/self/task"))
+            order = msgspec.structs.replace(load(path, profile), settings=settings)
+            opened = await open_version(order, 4, lambda: None)
+            await asyncio.sleep(0.05)  # for the thread that opened it to end
+            found = len(os.listdir("/proc/self/task")) - before
+            opened.session.close()
+            return found
+
+        await threads(KNOWN)  # the runtime's own
+        assert await threads(KNOWN) == 0
+        assert await threads(long) == 3
+        assert await threads(KNOWN, VersionSettings(threads=3)) == 2
 
     asyncio.run(story())
 
