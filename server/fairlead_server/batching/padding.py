@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fairlead_server.batching.buckets import measured
+from fairlead_server.batching.buckets import Buckets
 from fairlead_server.batching.lengths import Fill, Lengths, Trim
 from fairlead_server.batching.rows import MADE_UP
 from fairlead_server.models.profile import Profile
@@ -55,12 +55,12 @@ def lengths_of(signature: Signature, paddings: Paddings) -> Lengths | None:
 
 
 def for_serving(signature: Signature, settings: VersionSettings, profile: Profile) -> Lengths | None:
-    """As warm-up found it: where filling up changes the answers, only equal lengths meet. Raises PaddingFault."""
+    """As warm-up found it. Where filling up changes the answers, only equal lengths meet. Raises PaddingFault."""
     lengths = lengths_of(signature, settings.padding)
     if lengths is None:
         return None
     sharing = profile.padding and bool(settings.padding)
-    return dataclasses.replace(lengths, sharing=sharing, buckets=measured(profile.latency_by_length))
+    return dataclasses.replace(lengths, sharing=sharing, buckets=Buckets(profile.length_buckets))
 
 
 def with_optional_masks(signature: Signature, paddings: Paddings) -> Signature:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,32 +30,45 @@ _RUNS, _ENOUGH_S = 5, 0.002
 _FEW, _LONG_S = 2, 0.05  # and of long ones, which the budget would not last for
 
 
-class Stopwatch:
-    """`clock` in seconds; nothing new is begun at `end`."""
+class Took(NamedTuple):
+    """Microseconds of a run: on the clock, and of the processor."""
 
-    def __init__(self, model: Model, clock: Callable[[], float], end: float) -> None:
+    us: float
+    work_us: float
+
+
+class Stopwatch:
+    """`clock` in seconds; nothing new is begun at `end`. `work` tells the processor time of the process: what others do
+    on the machine makes a run longer, and costs it nothing there. On a device that is not the processor it is the
+    clock."""
+
+    def __init__(
+        self, model: Model, clock: Callable[[], float], end: float, work: Callable[[], float] | None = None
+    ) -> None:
         self._model = model
         self._clock = clock
+        self._work = work or clock
         self.end = end
 
     @property
     def left_s(self) -> float:
         return self.end - self._clock()
 
-    def us(self, parts: list[Inputs], lengths: Lengths | None) -> float | None:
-        """The lower quartile of some runs of these together, one at least, after one that fills the arena. None where
-        they fail."""
+    def took(self, parts: list[Inputs], lengths: Lengths | None) -> Took | None:
+        """Of these together: the lower quartile of some runs, one at least, after one that fills the arena, and the
+        least work. None where they fail."""
         try:
             self._once(parts, lengths)
-            took = [self._once(parts, lengths)]
-            while self.left_s > 0 and not _enough(took):
-                took.append(self._once(parts, lengths))
+            runs = [self._once(parts, lengths)]
+            while self.left_s > 0 and not _enough([run[0] for run in runs]):
+                runs.append(self._once(parts, lengths))
         except (ServingError, ValueError):
             return None
-        return round(sorted(took)[(len(took) - 1) // 4] * 1e6, 1)
+        times = sorted(run[0] for run in runs)
+        return Took(round(times[(len(times) - 1) // 4] * 1e6, 1), round(min(run[1] for run in runs) * 1e6, 1))
 
-    def _once(self, parts: list[Inputs], lengths: Lengths | None) -> float:
-        start = self._clock()
+    def _once(self, parts: list[Inputs], lengths: Lengths | None) -> tuple[float, float]:
+        start, worked = self._clock(), self._work()
         together = put_together(parts, lengths)
         outputs = self._model(together.inputs)
         if len(parts) > 1:
@@ -63,7 +76,7 @@ class Stopwatch:
                 own = {name: array[at : at + 1] for name, array in outputs.items() if array.ndim}
                 if lengths is not None and together.changed:
                     lengths.own(own, together.each[at])
-        return self._clock() - start
+        return self._clock() - start, self._work() - worked
 
 
 def _enough(took: list[float]) -> bool:
@@ -80,35 +93,42 @@ def by_rows(watch: Stopwatch, inputs: Inputs, limit: int) -> dict[int, float]:
     """Microseconds by rows as far as the time reaches. With a limit of 1 only the inputs as they are."""
     if limit == 1:
         first = next(iter(inputs.values()))
-        us = watch.us([inputs], None)
-        return {} if us is None else {max(first.shape[0] if first.ndim else 1, 1): us}
+        took = watch.took([inputs], None)
+        return {} if took is None else {max(first.shape[0] if first.ndim else 1, 1): took.us}
     table: dict[int, float] = {}
     for rows in sizes(limit):
         if table and 2 * max(table.values()) / 1e6 > watch.left_s:
             break
-        us = watch.us(_singly(made_up.repeated(inputs, rows), rows), None)
-        if us is None:
+        took = watch.took(_singly(made_up.repeated(inputs, rows), rows), None)
+        if took is None:
             break
-        table[rows] = us
+        table[rows] = took.us
     return steady(table)
 
 
-def by_length(watch: Stopwatch, inputs: Inputs, limit: int, lengths: Lengths) -> dict[int, dict[int, float]]:
+class ByLength(NamedTuple):
+    """By length and rows: microseconds on the clock, and of the processor."""
+
+    latency: dict[int, dict[int, float]]
+    work: dict[int, dict[int, float]]
+
+
+def by_length(watch: Stopwatch, inputs: Inputs, limit: int, lengths: Lengths) -> ByLength:
     """The same by length: that of `inputs` first, then powers of two until the model takes no more. What decides which
     lengths may meet comes first, then the rest, the cheapest first."""
     axes = {fill.name: fill.axis for fill in lengths.fills if fill.name in inputs}
-    table: dict[int, dict[int, float]] = {}
+    table: dict[int, dict[int, Took]] = {}
     failed = math.inf  # from this length on
     for rows, length in _cells(limit, *_candidates(inputs, axes, lengths)):
         if length >= failed or (table and _guess(table, rows, length) > watch.left_s * 1e6):
             continue
         batch = made_up.of_length(made_up.repeated(inputs, rows), axes, length)
-        us = watch.us(_singly(batch, rows), lengths)
-        if us is not None:
-            table.setdefault(length, {})[rows] = us
+        took = watch.took(_singly(batch, rows), lengths)
+        if took is not None:
+            table.setdefault(length, {})[rows] = took
         elif rows == 1:
             failed = min(failed, length)
-    return _steady_by_length(table)
+    return ByLength(*(_steady_by_length(table, which) for which in range(2)))
 
 
 def steady(table: Mapping[int, float]) -> dict[int, float]:
@@ -116,9 +136,10 @@ def steady(table: Mapping[int, float]) -> dict[int, float]:
     return {rows: min(us for more, us in table.items() if more >= rows) for rows in sorted(table)}
 
 
-def _steady_by_length(table: Mapping[int, Mapping[int, float]]) -> dict[int, dict[int, float]]:
+def _steady_by_length(table: Mapping[int, Mapping[int, Took]], which: int) -> dict[int, dict[int, float]]:
     def least(rows: int, length: int) -> float:
-        return min(us for more, known in table.items() if more >= length for r, us in known.items() if r >= rows)
+        larger = (known for more, known in table.items() if more >= length)
+        return min(took[which] for known in larger for more, took in known.items() if more >= rows)
 
     return {length: {rows: least(rows, length) for rows in sorted(table[length])} for length in sorted(table)}
 
@@ -138,9 +159,9 @@ def _cells(limit: int, own: int, candidates: list[int]) -> list[tuple[int, int]]
     return few + sorted(many, key=lambda cell: cell[0] * cell[1])
 
 
-def _guess(table: Mapping[int, Mapping[int, float]], rows: int, length: int) -> float:
+def _guess(table: Mapping[int, Mapping[int, Took]], rows: int, length: int) -> float:
     """Microseconds that timing a cell will take, at the price that a place had in the largest one so far."""
-    places, us = max(((r * at, us) for at, known in table.items() for r, us in known.items()), default=(1, 0.0))
+    places, us = max((r * at, took.us) for at, known in table.items() for r, took in known.items())
     return 3 * us * rows * length / places
 
 

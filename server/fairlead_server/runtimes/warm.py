@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from fairlead_server.batching.buckets import measured
 from fairlead_server.batching.lengths import Lengths
 from fairlead_server.batching.padding import PaddingFault, lengths_of
 from fairlead_server.batching.rows import why_not
@@ -61,7 +62,8 @@ def measure(
     if lengths and lengths.sharing:
         filled = filled or _filled_verdict(settings, model, tried or {}, lengths, lambda: end - clock())
         lengths = dataclasses.replace(lengths, sharing=not filled)
-    watch = timing.Stopwatch(model, clock, end)
+    work = time.process_time if settings.providers == ("cpu",) else clock
+    watch = timing.Stopwatch(model, clock, end, work)
     table, by_length = _latencies(session, watch, tried, 1 if why else settings.max_batch_size, lengths)
     return Profile(
         bytes=max(resident_bytes() - before, 0),
@@ -70,9 +72,10 @@ def measure(
         batching_reason=why,
         smoke=smoke,
         notes=session.notes,
-        latency_by_length=by_length,
+        latency_by_length=by_length.latency,
         padding=bool(settings.padding) and not filled,
         padding_reason=filled if settings.padding else "",
+        length_buckets=measured(by_length.work).tops if settings.padding and not filled else (),
     )
 
 
@@ -168,12 +171,12 @@ def _filled_verdict(settings: VersionSettings, model: Model, inputs: Inputs, len
 
 def _latencies(
     session: Session, watch: timing.Stopwatch, inputs: Inputs | None, limit: int, lengths: Lengths | None
-) -> tuple[dict[int, float], dict[int, dict[int, float]]]:
+) -> tuple[dict[int, float], timing.ByLength]:
     """By rows, for rows as those of `inputs`, and by length where rows have one."""
     if inputs is None:
-        return {}, {}
+        return {}, timing.ByLength({}, {})
     if lengths is None or why_not(session.signature):
-        return timing.by_rows(watch, inputs, limit), {}
+        return timing.by_rows(watch, inputs, limit), timing.ByLength({}, {})
     tables = timing.by_length(watch, inputs, limit, lengths)
     own = lengths.longest([lengths.whole(inputs)])
-    return tables.get(own, {}), tables
+    return tables.latency.get(own, {}), tables

@@ -60,12 +60,11 @@ def test_without_the_setting_nothing_is_filled_up(specs: tuple[TensorSpec, ...],
 
 
 def test_warm_up_decides_whether_lengths_share() -> None:
-    """And its table which of them meet."""
-    table = {8: {1: 10.0, 2: 11.0}, 64: {1: 12.0, 2: 13.0}}
+    """And its buckets which of them meet."""
     settings = VersionSettings(padding=WHOLE)
-    shared = for_serving(BERT, settings, Profile(padding=True, latency_by_length=table))
+    shared = for_serving(BERT, settings, Profile(padding=True, length_buckets=(20, 64)))
     assert shared is not None
-    assert (shared.sharing, shared.buckets.tops) == (True, (64,))
+    assert (shared.sharing, shared.buckets.tops) == (True, (20, 64))
     alone = for_serving(BERT, settings, Profile(padding=False))
     assert alone is not None
     assert not alone.sharing

@@ -41,14 +41,15 @@ def linear(rows: int, length: int) -> float:
 def test_a_run_is_timed_until_it_is_known() -> None:
     """Short ones for two milliseconds at least, long ones twice; the lower quartile counts, so pauses do not."""
     machine = Machine(lambda rows, length: 1e-4)
-    machine.watch(1.0).us([ONE], None)
+    machine.watch(1.0).took([ONE], None)
     assert 20 <= len(machine.runs) <= 23
     machine = Machine(lambda rows, length: 0.04)
-    assert machine.watch(1.0).us([ONE], None) == 40_000.0
+    assert machine.watch(1.0).took([ONE], None) == (40_000.0, 40_000.0)
     assert len(machine.runs) == 1 + 2
     pauses = iter([0.0, 0.5, *[0.0] * 99])
     machine = Machine(lambda rows, length: 0.001 + next(pauses))
-    assert machine.watch(9.0).us([ONE], None) == pytest.approx(1000.0)
+    took = machine.watch(9.0).took([ONE], None)
+    assert took == pytest.approx((1000.0, 1000.0))
 
 
 def test_by_rows() -> None:
@@ -64,7 +65,7 @@ def test_by_rows() -> None:
 
 def test_by_length() -> None:
     """Each cell of rows and lengths; the inputs' own length among them."""
-    table = by_length(Machine(linear).watch(1000.0), {"x": np.zeros((2, 12), np.float32)}, 4, LENGTHS)
+    table = by_length(Machine(linear).watch(1000.0), {"x": np.zeros((2, 12), np.float32)}, 4, LENGTHS).latency
     assert list(table) == [8, 12, 16, 32, 64, 128, 256, 512, 1024]
     assert table[12] == pytest.approx({rows: linear(rows, 12) * 1e6 for rows in (1, 2, 4)}, abs=0.1)
 
@@ -72,11 +73,11 @@ def test_by_length() -> None:
 def test_the_budget_goes_to_what_is_needed_first() -> None:
     """The own length first, one row and four everywhere before the rest, and nothing that would take too long."""
     machine = Machine(linear)
-    table = by_length(machine.watch(0.2), {"x": np.zeros((1, 16), np.float32)}, 64, LENGTHS)
+    table = by_length(machine.watch(0.2), {"x": np.zeros((1, 16), np.float32)}, 64, LENGTHS).latency
     assert {1, 4} <= table[16].keys() & table[8].keys() & table[32].keys()
     assert max(table) < 1024
     assert machine.now < 0.4
-    assert list(by_length(Machine(linear).watch(0.0), ONE, 64, LENGTHS)) == [8]
+    assert list(by_length(Machine(linear).watch(0.0), ONE, 64, LENGTHS).latency) == [8]
 
 
 def test_lengths_end_where_the_model_fails() -> None:
@@ -88,14 +89,23 @@ def test_lengths_end_where_the_model_fails() -> None:
         return 1e-3
 
     machine = Machine(short)
-    assert list(by_length(machine.watch(100.0), ONE, 2, LENGTHS)) == [8, 16, 32, 64]
+    assert list(by_length(machine.watch(100.0), ONE, 2, LENGTHS).latency) == [8, 16, 32, 64]
     assert max(length for _, length in machine.runs) == 128
+
+
+def test_work_is_what_the_processor_did() -> None:
+    """Beside what the clock says, where the machine waits for others in between."""
+    machine = Machine(linear)
+    watch = Stopwatch(machine.run, lambda: machine.now * 3, 100.0, lambda: machine.now)
+    tables = by_length(watch, ONE, 4, LENGTHS)
+    assert tables.work[16][2] == pytest.approx(linear(2, 16) * 1e6, abs=0.1)
+    assert tables.latency[16][2] == pytest.approx(3 * linear(2, 16) * 1e6, abs=0.3)
 
 
 def test_what_took_longer_than_more_was_disturbed() -> None:
     """A table only rises, by rows and by length."""
     machine = Machine(lambda rows, length: 9.0 if (rows, length) == (2, 16) else linear(rows, length))
-    table = by_length(machine.watch(1000.0), ONE, 4, LENGTHS)
+    table = by_length(machine.watch(1000.0), ONE, 4, LENGTHS).latency
     assert table[16][2] == table[16][4] == pytest.approx(linear(4, 16) * 1e6, abs=0.1)
     assert steady({4: 300.0, 1: 10.0, 2: 20.0, 8: 60.0}) == {1: 10.0, 2: 20.0, 4: 60.0, 8: 60.0}
     assert [sizes(limit) for limit in (1, 2, 3, 8)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4, 8]]
