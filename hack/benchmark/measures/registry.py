@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from benchmark.measure import Measure
-from benchmark.measures import engines, lengths, throughput, unmodified
+from benchmark.measures import catalog, engines, lengths, loading, memory, ready, throughput, unmodified
 
 
 class Entry(NamedTuple):
@@ -25,6 +25,11 @@ ENTRIES = (
     Entry(unmodified.Unmodified.names, lambda _: unmodified.Unmodified(), ("perf_analyzer",), beside=True),
     Entry(lengths.Lengths.names, lambda _: lengths.Lengths(), ("wrk",), beside=True),
     Entry(("engine-ray", "workers"), engines.Engines, ("wrk",)),
+    Entry((loading.NAME,), loading.LoadUnderLoad, ("wrk", "vegeta"), most_rounds=3),
+    Entry(("catalog-change",), catalog.CatalogChange, ("vegeta",), most_rounds=3),
+    Entry(("catalog-change-5000",), catalog.CatalogChange, ("vegeta",), most_rounds=1),
+    Entry((memory.NAME,), memory.Memory, beside=True, most_rounds=1),
+    Entry(tuple(name for name, _, _ in ready.ROWS), ready.Ready, most_rounds=3),
 )
 NAMES = tuple(name for entry in ENTRIES for name in entry.names)
 
