@@ -17,18 +17,7 @@ from fairlead_server.models.catalog import Match, Route, Sticky
 Lookup = Callable[[str], str | None]
 
 
-def _nothing(_name: str) -> None:
-    return None
-
-
-def looks_at_requests(route: Route) -> bool:
-    """Whether what a request says has a part in the choice; else the draw alone decides."""
-    return bool(route.matches) or route.sticky is not None
-
-
-def choose(
-    route: Route, draw: float, header: Lookup = _nothing, parameter: Lookup = _nothing, salt: str = ""
-) -> str | None:
+def choose(route: Route, draw: float, header: Lookup, parameter: Lookup, salt: str = "") -> str | None:
     """The version for one request, or None when the route sends it nowhere (no match, and no weight above 0).
 
     `draw` is uniform in [0, 1). `salt` (the model's name) keeps one caller from being among the first
@@ -39,7 +28,7 @@ def choose(
             return match.version
     key = _key(route.sticky, header, parameter) if route.sticky is not None else None
     if key is None:
-        return _drawn(route.weights, draw)
+        return drawn(route.weights, draw)
     return _stuck(route.weights, f"{salt}\0{key}")
 
 
@@ -56,7 +45,8 @@ def _key(sticky: Sticky, header: Lookup, parameter: Lookup) -> str | None:
     return key
 
 
-def _drawn(weights: Mapping[str, float], draw: float) -> str | None:
+def drawn(weights: Mapping[str, float], draw: float) -> str | None:
+    """What the draw alone chooses: all that counts on a route with neither matches nor a sticky key."""
     if len(weights) == 1:  # most routes
         [(version, weight)] = weights.items()
         return version if weight > 0 else None

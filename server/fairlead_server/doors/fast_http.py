@@ -86,20 +86,21 @@ class FastConnection(Connection):
         while at < end:
             body = data.find(END, at) + len(END)
             head = self._infer.heads.find(data[at:body])
-            if head is None or head.length is None or body + head.length > end or not self._may_skip_parser():
+            if head is None or head.length is None or body + head.length > end or self._needs_parser():
                 break
             at = body + head.length
             self._since = self._now()
             exchange = self._line_up(head)
-            self._count_behind(exchange, head.length)
+            if exchange is not self._active:
+                self._count_behind(exchange, head.length)
             self._arrived(exchange, data[body:at])
         return data[at:] if at else data
 
-    def _may_skip_parser(self) -> bool:
-        """Not behind a last message, which the parser guards, and not where there is something to refuse."""
-        after_last = self.cycle is not None and not self.cycle.keep_alive
-        full = len(self.pipeline) >= MOST_PIPELINED or self._infer.gate.full
-        return not (after_last or full or self.transport.closing)
+    def _needs_parser(self) -> bool:
+        """Behind a last message, which the parser guards, and where there is something to refuse."""
+        if self.cycle is not None and not self.cycle.keep_alive:
+            return True
+        return len(self.pipeline) >= MOST_PIPELINED or self._infer.gate.full or self.transport.closing
 
     def _take_head(self) -> None:
         fresh, self._fresh = self._fresh, b""
@@ -140,7 +141,8 @@ class FastConnection(Connection):
         if exchange.chunks is None:
             exchange.chunks = []
         exchange.chunks.append(body)
-        self._count_behind(exchange, len(body))
+        if exchange is not self._active:
+            self._count_behind(exchange, len(body))
         if self._body_bytes > self._infer.body_bytes:
             self._refuse(Kind.TOO_LARGE, f"the request body is over the limit of {self._infer.body_bytes} bytes")
 
@@ -160,14 +162,18 @@ class FastConnection(Connection):
     def _arrived(self, exchange: Exchange, body: bytes) -> None:
         exchange.body = body
         exchange.more_body = False
-        self._whole.append(exchange)
-        self._advance()
+        if self._begun or self.flow.write_paused:  # others come first, or nothing may be begun
+            self._whole.append(exchange)
+            self._advance()
+            return
+        self._begin(exchange)
+        if exchange.answer is not None:
+            self._advance()
 
     def _count_behind(self, exchange: Exchange, size: int) -> None:
-        if exchange is not self._active:
-            exchange.behind += size
-            self._behind += size
-            self._hold_reading()
+        exchange.behind += size
+        self._behind += size
+        self._hold_reading()
 
     # --- answers
 

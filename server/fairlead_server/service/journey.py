@@ -20,7 +20,7 @@ from fairlead_server.catalog.leases import Lease
 from fairlead_server.catalog.versions import WorkerCatalog
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.inference import InferRequest, InferResponse, Outcome, Tell, Terms
-from fairlead_server.routing import choose, looks_at_requests
+from fairlead_server.routing import choose, drawn
 from fairlead_server.service import metadata
 from fairlead_server.service.handle import Handle
 
@@ -111,8 +111,8 @@ class Service:
 
     def _routed(self, model: str, request: InferRequest, headers: Mapping[str, str]) -> str:
         route = self._catalog.route(model)
-        if not looks_at_requests(route):
-            return choose(route, self._draw()) or _nowhere(model)
+        if route.sticky is None and not route.matches:  # nothing that the request says has a part in the choice
+            return drawn(route.weights, self._draw()) or _nowhere(model)
 
         def header(name: str) -> str | None:
             return headers.get(name.lower())
