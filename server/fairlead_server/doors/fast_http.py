@@ -216,7 +216,7 @@ class FastConnection(Connection):
         for part in as_http(answer, last=last):
             self.transport.write(part)
         exchange.response_started = exchange.response_complete = True
-        exchange.answer = None
+        exchange.answer = exchange.under_way = None  # an idle connection keeps its last exchange, and nothing of it
         self._begun -= 1
         self._infer.gate.leave()
         if last:

@@ -10,6 +10,7 @@ import re
 import socket
 import struct
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -358,6 +359,20 @@ def test_who_leaves_in_the_middle_of_a_body_leaves_nothing(open_doors: Callable[
                 assert doors.gate.inside == (2 if before.startswith(b"POST") else 1)
             assert soon(lambda: (doors.gate.inside, doors.http.connections) == (0, 0))
         assert service.cancelled == 2
+
+
+@pytest.mark.parametrize("new_loop", LOOPS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_kept_connection_keeps_nothing_of_its_last_request(
+    open_doors: Callable[..., Any], new_loop: Any, way: Callable[..., bytes]
+) -> None:
+    """Many idle clients that once sent much would fill the memory."""
+    with open_doors(new_loop=new_loop) as doors, doors.connect() as sock:
+        sock.sendall(way(text()))
+        assert Reader(sock).answer()[0] == 200
+        array = weakref.ref(doors.service.requests[0].inputs[0].array)
+        doors.service.requests.clear()
+        assert soon(lambda: array() is None)
 
 
 LONG = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [100_000], "data": [0.5] * 100_000}]}).encode()
