@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from fairlead_server.batching.counts import Counts
+from fairlead_server.batching.execute import Done, Run
 from fairlead_server.batching.request import BatchAnswer, Request
 from fairlead_server.errors import Kind, ServingError
 
@@ -20,31 +21,49 @@ async def within(seconds: float, event: asyncio.Event) -> bool:
 
 
 class Answers:
-    """The parts of a large request are told like any other, and not counted: their whole is. `all_told` is set
-    while nobody is owed an answer."""
+    """The parts of a large request are told like any other, and not counted: their whole is. `owed` are the requests
+    that have none yet."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.counts = Counts()
+        self.owed = 0
         self._clock = clock
-        self._owed = 0
-        self.all_told = asyncio.Event()
-        self.all_told.set()
+        self._all_told: asyncio.Event | None = None
 
-    def accepted(self) -> None:
-        self._owed += 1
-        self.all_told.clear()
+    async def all_told(self, seconds: float) -> bool:
+        """Wait until nobody is owed an answer, and say whether it came to that in time."""
+        if not self.owed:
+            return True
+        self._all_told = asyncio.Event()
+        return await within(seconds, self._all_told)
 
     def refused(self, error: ServingError) -> None:
         self.counts.failed(error.kind.value)
 
+    def run(self, run: Run, done: Done) -> None:
+        """Tell everybody of a run that went well. Every request comes through here."""
+        compute_us = done.input_us + done.infer_us + done.output_us
+        started, rows = run.started, run.rows
+        shared: list[Request] = []
+        for request, outputs in zip(run.batch, done.answers, strict=True):
+            future = request.future
+            if future.done():
+                self.forget(request)
+                continue
+            future.set_result(BatchAnswer(outputs, (started - request.arrived) * 1e6, compute_us, rows))
+            shared.append(request)
+        self.counts.ran(rows)
+        if shared:
+            self._count(shared, run, done)
+
     def tell(self, request: Request, answer: BatchAnswer) -> None:
+        """One whole request, put together from the answers to its parts."""
         if request.gone:
             self.forget(request)
             return
         request.future.set_result(answer)
-        if not request.part:
-            self.counts.answered((self._clock() - request.arrived) * 1e6)
-            self._settled()
+        self.counts.answered([(self._clock() - request.arrived) * 1e6])
+        self._settled(1)
 
     def fail(self, request: Request, error: ServingError) -> None:
         if request.gone:
@@ -53,15 +72,26 @@ class Answers:
         request.future.set_exception(error)
         if not request.part:
             self.counts.failed(error.kind.value)
-            self._settled()
+            self._settled(1)
 
     def forget(self, request: Request) -> None:
         """Its caller went away."""
         if not request.part:
             self.counts.failed(Kind.CANCELLED.value)
-            self._settled()
+            self._settled(1)
 
-    def _settled(self) -> None:
-        self._owed -= 1
-        if not self._owed:
-            self.all_told.set()
+    def _count(self, shared: list[Request], run: Run, done: Done) -> None:
+        now, many = self._clock(), len(shared)
+        arrivals = [request.arrived for request in shared]
+        rows = run.rows if many == len(run.batch) else sum([request.rows for request in shared])
+        queue_us = (run.started * many - sum(arrivals)) * 1e6
+        self.counts.shared(many, rows, queue_us, done.input_us, done.infer_us, done.output_us)
+        arrivals = [request.arrived for request in shared if not request.part]
+        if arrivals:
+            self.counts.answered([(now - arrived) * 1e6 for arrived in arrivals])
+            self._settled(len(arrivals))
+
+    def _settled(self, requests: int) -> None:
+        self.owed -= requests
+        if not self.owed and self._all_told is not None:
+            self._all_told.set()

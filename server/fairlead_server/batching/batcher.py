@@ -11,12 +11,14 @@ it; while all instances run, requests gather. All state belongs to the loop's th
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 
 from fairlead_server import log
 from fairlead_server.batching import chunks
+from fairlead_server.batching.admission import Ahead, Inflow, refusal
 from fairlead_server.batching.alarms import Alarms
 from fairlead_server.batching.answers import Answers, within
 from fairlead_server.batching.budget import TurnBudget
@@ -26,15 +28,20 @@ from fairlead_server.batching.lanes import Lanes, Left
 from fairlead_server.batching.marks import NoMark, RunningMark
 from fairlead_server.batching.padding import for_serving
 from fairlead_server.batching.predict import Predictor
+from fairlead_server.batching.priority import level_of
 from fairlead_server.batching.request import BatchAnswer, Request
 from fairlead_server.batching.rows import fixed, leading_rows, shape_key, why_not
-from fairlead_server.batching.take import Limits
+from fairlead_server.batching.tables import tables_of
+from fairlead_server.batching.take import Limits, Seconds
+from fairlead_server.batching.threads import RunThreads
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.signature import Signature
 
-_LATE = "the deadline passed while the request waited"
+_LATE = "the deadline passed, or came too near for a run, while the request waited"
+_ONE_OF, _LONG_US = 8, 200.0  # of the short runs, every eighth is learned from
+_STALE_S = 1.0  # a prediction that no run has confirmed for so long refuses nothing by itself
 
 
 class Batcher:
@@ -49,20 +56,24 @@ class Batcher:
         profile: Profile,
         *,
         turn: TurnBudget,
-        executor: Executor,
+        threads: RunThreads,
         clock: Callable[[], float] = time.monotonic,
         mark: RunningMark | None = None,
     ) -> None:
         self.batching = profile.batching and settings.max_batch_size > 1
         self.batching_reason = "" if self.batching else profile.batching_reason
-        self._instances = Instances(run, settings.instances, turn, executor, mark or NoMark())
+        self._instances = Instances(run, settings.instances, turn, threads, mark or NoMark())
         self._every = tuple(spec.name for spec in signature.outputs)
         self._one_shape = fixed(signature)
         self._lengths = for_serving(signature, settings, profile)
         self._by_rows = not why_not(signature)
         self._settings = settings
-        self._limits = Limits(settings.max_batch_size, settings.max_queue_delay_us / 1e6)
-        self._predictor = Predictor(profile.latency_us if self._one_shape else {})
+        preferred = frozenset(size for size in settings.preferred_batch_sizes if size <= settings.max_batch_size)
+        self._limits = Limits(settings.max_batch_size, settings.max_queue_delay_us / 1e6, preferred)
+        self._slo_s = settings.slo_ms / 1e3
+        self._predictor = Predictor(tables_of(profile, self._lengths, self._one_shape))
+        self._inflow = Inflow()
+        self._last_run = -math.inf
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._waiting = Lanes()
@@ -83,25 +94,27 @@ class Batcher:
         """Queue one request; the future holds a BatchAnswer or a ServingError. Cancelling it is enough to leave.
 
         `rows` is the size of the leading dimension (None: look), `outputs` empty means all, `deadline` is in the
-        clock's seconds. Raises ServingError at once for what is refused: NOT_READY, DEADLINE, OVERLOADED, INVALID.
+        clock's seconds, `priority` as in Triton. Raises ServingError at once for what is refused: NOT_READY, INVALID,
+        OVERLOADED, and DEADLINE for what could not even be met alone.
         """
         try:
-            request = self._accept(inputs, rows, outputs, deadline)
+            request = self._accept(inputs, rows, outputs, deadline, priority)
         except ServingError as error:
             self._answers.refused(error)
             raise
-        self._answers.accepted()
+        self._answers.owed += 1
         if request.rows > self._limits.rows and not request.alone:
             parts = chunks.split(request, self._limits.rows, self._loop)
             chunks.join(request, parts, self._joined)
+            for part in parts:
+                self._waiting.put(part)
         else:
-            parts = [request]
-        for part in parts:
-            self._waiting.put(part)
+            self._waiting.put(request)
         self.counts.queued_rows = self._waiting.rows
         if request.deadline is not None:
             self._alarms.at("sweep", request.deadline, self._sweep)
-        self._ask_round()
+        if not self._round_asked:
+            self._ask_round()
         return request.future
 
     async def close(self, grace_s: float = 30.0) -> bool:
@@ -111,40 +124,82 @@ class Batcher:
         self._limits = self._limits._replace(delay_s=0.0)
         self._ask_round()
         end = self._clock() + grace_s
-        await within(grace_s, self._answers.all_told)
+        await self._answers.all_told(grace_s)
         self._let_go(self._waiting.sweep(0.0, everything=True), Kind.LEAVING, "this version was unloaded")
         self._alarms.clear()
-        return await within(
-            end - self._clock(), self._instances.at_rest
-        )  # a cancelled request's run may still be under way
+        # A cancelled request's run may still be under way.
+        return await within(end - self._clock(), self._instances.at_rest)
 
     def _accept(
-        self, inputs: Mapping[str, Array], rows: int | None, outputs: tuple[str, ...], deadline: float | None
+        self,
+        inputs: Mapping[str, Array],
+        rows: int | None,
+        outputs: tuple[str, ...],
+        deadline: float | None,
+        priority: int,
     ) -> Request:
         now = self._clock()
         if self._closing:
             raise ServingError(Kind.NOT_READY, "this version is being unloaded")
-        if deadline is None and self._settings.slo_ms:
-            deadline = now + self._settings.slo_ms / 1e3
+        if deadline is None and self._slo_s:
+            deadline = now + self._slo_s
         if deadline is not None and deadline <= now:
             raise ServingError(Kind.DEADLINE, "the deadline had passed when the request arrived")
         if self.batching or (rows is None and self._by_rows):
             rows = leading_rows(inputs)
-        places = max(rows or 1, 1)
-        self._make_room(places)
         lengths = self._lengths
         key = lengths.key(inputs) if lengths else () if self._one_shape else shape_key(inputs)
+        settings = self._settings
+        levels = settings.priority_levels
+        level = level_of(priority, levels, settings.default_priority_level) if levels else 0
+        places = rows if rows and rows > 0 else 1
+        if self._waiting.rows + places > settings.max_queue_rows:
+            self._make_room(places, level)
+        if deadline is not None:
+            self._check_deadline(places, key, level, deadline, now)
         future = self._loop.create_future()
-        return Request(inputs, places, outputs or self._every, key, deadline, now, not self.batching, future)
+        alone = not self.batching
+        return Request(inputs, places, outputs or self._every, key, deadline, now, alone, future, False, level)
 
-    def _make_room(self, rows: int) -> None:
-        """A request larger than the whole queue is let in when nothing waits; it could never be served else."""
+    def _make_room(self, rows: int, level: int) -> None:
+        """Each priority has its own bound. A request larger than that is let in when none of it waits; it could never
+        be served else."""
         limit = self._settings.max_queue_rows
-        if self._waiting.rows and self._waiting.rows + rows > limit:
-            self._sweep()
-            if self._waiting.rows and self._waiting.rows + rows > limit:
-                message = f"the queue is full ({self._waiting.rows} rows wait, {limit} may); try again later"
-                raise ServingError(Kind.OVERLOADED, message, retry_after=1.0)
+        for sweep in (True, False):
+            waiting = self._waiting.rows_of(level)
+            if not waiting or waiting + rows <= limit:
+                return
+            if sweep:
+                self._sweep()
+        whose = f"the queue of priority {level + 1}" if self._settings.priority_levels else "the queue"
+        message = f"{whose} is full ({waiting} rows wait, {limit} may); try again later"
+        raise ServingError(Kind.OVERLOADED, message, retry_after=1.0)
+
+    def _check_deadline(self, rows: int, key: Hashable, level: int, deadline: float, now: float) -> None:
+        """Refuse what cannot be met."""
+        waiting, instances = self._waiting, self._instances
+        limit = self._limits.rows if self.batching else rows
+        if self._one_shape and instances.idle == instances.count:
+            most = self._predictor.us((), limit, now)
+            if most is None or now + ((waiting.rows + rows) // limit + 2) * most * 1e-6 < deadline:
+                return  # most requests: there is ample time
+        if self._stale(now) and not waiting:
+            return
+        seconds = partial(self._predictor.seconds, key, now)
+        first, others_s = waiting.ahead(level, key, limit, partial(self._predict, now))
+        rate = self._inflow.rate if self.batching else 0.0
+        ahead = Ahead(instances.free_at(now), first, others_s, rate, instances.count)
+        error = refusal(rows, deadline, limit, ahead, now, seconds)
+        if error is not None:
+            raise error
+
+    def _predict(self, now: float, key: Hashable) -> Seconds | None:
+        return None if self._stale(now) else partial(self._predictor.seconds, key, now)
+
+    def _stale(self, now: float) -> bool:
+        """While nothing runs, what is refused teaches nothing: so that a wrong prediction does not refuse for ever, one
+        request is let through every now and then."""
+        return self._instances.idle == self._instances.count and now > self._last_run + _STALE_S
 
     def _sweep(self) -> None:
         self._let_go(self._waiting.sweep(self._clock()), Kind.DEADLINE, _LATE)
@@ -162,18 +217,22 @@ class Batcher:
     def _round(self) -> None:
         """Give every idle instance a batch."""
         self._round_asked = False
-        while self._instances.idle and self._waiting:
-            left = self._waiting.next_batch(self._limits, self._clock())
+        while self._instances.idle and self._waiting.rows:
+            now = self._clock()
+            left = self._waiting.next_batch(self._limits, now, partial(self._predict, now))
             self._let_go(left, Kind.DEADLINE, _LATE)
             if left.wake is not None:
                 self._alarms.at("round", left.wake, self._ask_round)
             if not left.batch:
                 break
-            self._start(left.batch)
+            self._start(left.batch, now)
 
-    def _start(self, batch: list[Request]) -> None:
-        run = Run(batch, names_of(batch, self._every), self._clock(), by_rows=self.batching, lengths=self._lengths)
-        self._instances.start(run, self._predictor.predict(run.key, run.rows), self._finish)
+    def _start(self, batch: list[Request], now: float) -> None:
+        run = Run(batch, names_of(batch, self._every), now, by_rows=self.batching, lengths=self._lengths)
+        key = batch[0].key
+        self._inflow.sample(self._waiting.entered, now)
+        us = self._predictor.us(key, run.rows, now)
+        self._instances.start(run, us, self._finish)
 
     # Answers.
 
@@ -192,20 +251,17 @@ class Batcher:
             self._ask_round()
 
     def _answer(self, run: Run, done: Done) -> None:
-        compute_us = done.input_us + done.infer_us + done.output_us
-        self._predictor.observe(run.key, run.rows, compute_us, on_thread=run.on_thread)
-        self.counts.ran(run.rows)
-        for request, outputs in zip(run.batch, done.answers, strict=True):
-            queue_us = (run.started - request.arrived) * 1e6
-            if not request.gone:
-                self.counts.shared(request.rows, queue_us, done.input_us, done.infer_us, done.output_us)
-            self._answers.tell(request, BatchAnswer(outputs, queue_us, compute_us, run.rows))
+        self._answers.run(run, done)
+        us = done.input_us + done.infer_us + done.output_us
+        self._last_run = now = self._clock()
+        if run.on_thread or us > _LONG_US or not self.counts.runs % _ONE_OF:
+            self._predictor.observe(run.batch[0].key, run.rows, us, now, on_thread=run.on_thread)
 
     def _again_singly(self, batch: list[Request]) -> None:
         """Once, and within the deadlines: a run of one request that fails is an answer (rule 3)."""
         for request in reversed(batch):
             request.alone = True
-            self._waiting.put(request, first=True)
+            self._waiting.put_back(request)
         self.counts.queued_rows = self._waiting.rows
 
     def _joined(self, whole: Request, result: chunks.Result) -> None:
@@ -216,7 +272,7 @@ class Batcher:
             self._answers.forget(whole)
         elif not self.batching:
             whole.alone = True
-            self._waiting.put(whole, first=True)
+            self._waiting.put_back(whole)
             self._ask_round()
         elif isinstance(result, ServingError):
             self._answers.fail(whole, result)

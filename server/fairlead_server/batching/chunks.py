@@ -33,6 +33,7 @@ def split(whole: Request, limit: int, loop: asyncio.AbstractEventLoop) -> list[R
                 alone=False,
                 future=loop.create_future(),
                 part=True,
+                level=whole.level,
             )
         )
     return parts

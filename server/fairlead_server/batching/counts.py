@@ -31,6 +31,16 @@ class FixedHistogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
+    def add_all(self, values: Sequence[float]) -> None:
+        """Some values, at least one. Those of one run are near each other, and mostly in one place."""
+        place = bisect_left(self.bounds, min(values))
+        if place == bisect_left(self.bounds, max(values)):
+            self.counts[place] += len(values)
+        else:
+            for value in values:
+                self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += sum(values)
+
 
 class Counts:
     """One version in one worker. `requests` and `rows` are those answered well; durations are whole microseconds,
@@ -60,19 +70,21 @@ class Counts:
         self.runs += 1
         self.batch_rows.add(rows)
 
-    def shared(self, rows: int, queue_us: float, input_us: float, infer_us: float, output_us: float) -> None:
-        """Count what one request, or one part of a large one, had of a run."""
+    def shared(
+        self, requests: int, rows: int, queue_us: float, input_us: float, infer_us: float, output_us: float
+    ) -> None:
+        """Count what requests, and parts of large ones, had of a run: `queue_us` is the sum of theirs."""
         self.rows += rows
         self.queue_us += int(queue_us)
-        self.input_us += int(input_us)
-        self.infer_us += int(infer_us)
-        self.output_us += int(output_us)
+        self.input_us += int(requests * input_us)
+        self.infer_us += int(requests * infer_us)
+        self.output_us += int(requests * output_us)
 
-    def answered(self, us: float) -> None:
-        """Count a request that was answered well, so long after it arrived."""
-        self.requests += 1
-        self.request_us += int(us)
-        self.latency.add(us)
+    def answered(self, us: Sequence[float]) -> None:
+        """Count requests that were answered well, each so long after it arrived."""
+        self.requests += len(us)
+        self.request_us += int(sum(us))
+        self.latency.add_all(us)
 
     def failed(self, kind: str) -> None:
         """Count a request that ended in an error of this kind (`Kind.value`)."""

@@ -1,17 +1,23 @@
-"""What waits: one first-in-first-out lane per shape, the lane with the oldest request first.
+"""What waits: for each priority one first-in-first-out lane per shape; of a priority the oldest request's lane first.
 
 Requests of different shapes cannot share a run; with a lane each they do not break up one another's batches,
-and none starves, for the oldest request of all is always the next to start.
+and none starves, for the oldest request of the highest priority is always the next to start. Lower priorities fill
+up a batch of the same shape, and start by themselves when no higher one waits.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from itertools import chain, islice
 from typing import NamedTuple
 
 from fairlead_server.batching.request import Request
-from fairlead_server.batching.take import Limits, take
+from fairlead_server.batching.take import Limits, Seconds, Take, take
+
+SecondsOf = Callable[[Hashable], Seconds | None]  # the prediction for a shape, if there is one
+
+_ASKED = 32  # lanes whose runs are predicted one by one; more of them are taken for alike
 
 
 class Left(NamedTuple):
@@ -24,72 +30,165 @@ class Left(NamedTuple):
     wake: float | None = None
 
 
-class Lanes:
+class Lane(deque[Request]):
+    """`timed` once it held a deadline."""
+
+    __slots__ = ("rows", "timed")
+
     def __init__(self) -> None:
-        self._lanes: dict[Hashable, deque[Request]] = {}
+        super().__init__()
+        self.rows = 0
+        self.timed = False
+
+
+class Level:
+    """The lanes of one priority, by shape; none of them is empty."""
+
+    __slots__ = ("lanes", "rows")
+
+    def __init__(self) -> None:
+        self.lanes: dict[Hashable, Lane] = {}
         self.rows = 0
 
+
+class Lanes:
+    """`rows` wait in all; `entered` counts the rows that ever came."""
+
+    def __init__(self) -> None:
+        self._levels: dict[int, Level] = {0: Level()}
+        self._order = [0]
+        self.rows = 0
+        self.entered = 0
+
     def __bool__(self) -> bool:
-        return bool(self._lanes)
+        return self.rows > 0
 
     def __iter__(self) -> Iterator[Request]:
-        return (request for lane in self._lanes.values() for request in lane)
+        return (request for level in self._levels.values() for lane in level.lanes.values() for request in lane)
 
-    def put(self, request: Request, *, first: bool = False) -> None:
-        """At the end of its lane, or back at the head."""
-        lane = self._lanes.get(request.key)
+    def rows_of(self, level: int) -> int:
+        return self._levels[level].rows if level in self._levels else 0
+
+    def put(self, request: Request) -> None:
+        """At the end of its lane."""
+        level = self._levels.get(request.level) or self._new(request.level)
+        lane = level.lanes.get(request.key)
         if lane is None:
-            lane = self._lanes[request.key] = deque()
-        if first:
-            lane.appendleft(request)
-        else:
-            lane.append(request)
-        self.rows += request.rows
+            lane = level.lanes[request.key] = Lane()
+        lane.append(request)
+        if request.deadline is not None:
+            lane.timed = True
+        rows = request.rows
+        lane.rows += rows
+        level.rows += rows
+        self.rows += rows
+        self.entered += rows
 
-    def next_batch(self, limits: Limits, now: float) -> Left:
+    def put_back(self, request: Request) -> None:
+        """At the head of its lane."""
+        self.put(request)
+        self.entered -= request.rows
+        self._levels[request.level].lanes[request.key].rotate(1)
+
+    def next_batch(self, limits: Limits, now: float, seconds: SecondsOf) -> Left:
         """The batch that starts next; empty when all that is left waits to fill."""
-        left = Left([], [], [])
-        wakes: list[float] = []
-        for key, lane in self._by_age():
-            taken = take(lane, limits, now)
-            for _ in range(taken.leaving):
-                request = lane.popleft()
-                self.rows -= request.rows
-                if request.gone:
-                    left.gone.append(request)
-            if not lane:
-                del self._lanes[key]
-            left.late.extend(taken.late)
-            if taken.batch:
-                return left._replace(batch=taken.batch)
-            if taken.wake is not None:
-                wakes.append(taken.wake)
-        return left._replace(wake=min(wakes, default=None))
+        late: list[Request] = []
+        gone: list[Request] = []
+        wake: float | None = None
+        for at, number in enumerate(self._order):
+            for key, lane in _by_age(self._levels[number]):
+                lower = self._lower(at, key) if at + 1 < len(self._order) else None
+                queue = chain(lane, *lower) if lower else lane
+                timed = lane.timed or (lower and any(other.timed for other in lower))
+                taken = take(queue, limits, now, seconds(key) if timed else None)
+                self._remove(taken, at, key, gone)
+                if taken.late:
+                    late += taken.late
+                if taken.batch:
+                    return Left(taken.batch, late, gone)
+                if taken.wake is not None:
+                    wake = min(taken.wake, wake or taken.wake)
+        return Left([], late, gone, wake)
 
     def sweep(self, now: float, *, everything: bool = False) -> Left:
         """Take out what is late or gone, wherever it stands; with `everything`, all that waits counts as late."""
         left = Left([], [], [])
-        for key, lane in list(self._lanes.items()):
-            kept: deque[Request] = deque()
-            for request in lane:
-                if request.gone:
-                    left.gone.append(request)
-                elif everything or (request.deadline is not None and request.deadline <= now):
-                    left.late.append(request)
-                else:
-                    kept.append(request)
-            if kept:
-                self._lanes[key] = kept
-            else:
-                del self._lanes[key]
-        self.rows -= sum(request.rows for request in (*left.late, *left.gone))
+        for level in self._levels.values():
+            for key, lane in list(level.lanes.items()):
+                kept = Lane()
+                for request in lane:
+                    if request.gone:
+                        left.gone.append(request)
+                    elif everything or (request.deadline is not None and request.deadline <= now):
+                        left.late.append(request)
+                    else:
+                        kept.append(request)
+                        kept.rows += request.rows
+                        kept.timed = kept.timed or request.deadline is not None
+                self._shrink(level, key, lane.rows - kept.rows, kept)
         return left
+
+    def ahead(self, number: int, key: Hashable, limit: int, seconds: SecondsOf) -> tuple[int, float]:
+        """What goes before a request that comes now: rows of its shape, and the seconds of other shapes' runs."""
+        rows, waiting, asked, run_s = 0, 0, 0, 0.0
+        for at in self._order:
+            if at > number:
+                break
+            level = self._levels[at]
+            own = level.lanes.get(key)
+            rows += own.rows if own is not None else 0
+            waiting += level.rows
+            for other, lane in islice(level.lanes.items(), _ASKED):
+                predict = seconds(other) if other != key else None
+                if predict is not None:
+                    asked += lane.rows
+                    run_s += (predict(min(lane.rows, limit)) or 0.0) * max(lane.rows / limit, 1.0)
+        return rows, run_s * (waiting - rows) / asked if asked else 0.0
 
     def earliest_deadline(self) -> float | None:
         return min((r.deadline for r in self if r.deadline is not None), default=None)
 
-    def _by_age(self) -> list[tuple[Hashable, deque[Request]]]:
-        lanes = list(self._lanes.items())
-        if len(lanes) > 1:
-            lanes.sort(key=lambda lane: lane[1][0].arrived)
-        return lanes
+    def _new(self, number: int) -> Level:
+        level = self._levels[number] = Level()
+        self._order = sorted(self._levels)
+        return level
+
+    def _lower(self, at: int, key: Hashable) -> list[Lane]:
+        levels = (self._levels[number] for number in self._order[at + 1 :])
+        return [level.lanes[key] for level in levels if key in level.lanes]
+
+    def _remove(self, taken: Take[Request], at: int, key: Hashable, gone: list[Request]) -> None:
+        """Take the first ones out of the lanes of this shape, from this level downwards, and note those of them that
+        are gone."""
+        count, some_gone = taken.leaving, taken.leaving > len(taken.batch) + len(taken.late)
+        for number in self._order[at:]:
+            level = self._levels[number]
+            lane = level.lanes.get(key)
+            if lane is None or not count:
+                continue
+            if count >= len(lane) and not some_gone:
+                count -= len(lane)
+                self._shrink(level, key, lane.rows)
+                continue
+            first = [lane.popleft() for _ in range(min(count, len(lane)))]
+            count -= len(first)
+            gone += [request for request in first if request.gone]
+            rows = sum(request.rows for request in first)
+            lane.rows -= rows
+            self._shrink(level, key, rows, lane)
+
+    def _shrink(self, level: Level, key: Hashable, rows: int, left: Lane | None = None) -> None:
+        """So many rows fewer, and this is what the lane is now."""
+        level.rows -= rows
+        self.rows -= rows
+        if left:
+            level.lanes[key] = left
+        else:
+            del level.lanes[key]
+
+
+def _by_age(level: Level) -> list[tuple[Hashable, Lane]]:
+    lanes = list(level.lanes.items())
+    if len(lanes) > 1:
+        lanes.sort(key=lambda lane: lane[1][0].arrived)
+    return lanes

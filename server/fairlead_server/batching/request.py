@@ -26,7 +26,8 @@ class BatchAnswer:
 @dataclasses.dataclass(slots=True, eq=False)
 class Request:
     """`rows` counts at least 1, so that empty requests take a place too. `key` is equal for requests that may
-    share a run. `part` marks a chunk of a larger request, which is counted as one."""
+    share a run. `part` marks a chunk of a larger request, which is counted as one. `level` is the priority's place,
+    0 for the highest."""
 
     inputs: Mapping[str, Array]
     rows: int
@@ -37,6 +38,7 @@ class Request:
     alone: bool
     future: asyncio.Future[BatchAnswer]
     part: bool = False
+    level: int = 0
 
     @property
     def gone(self) -> bool:

@@ -1,23 +1,40 @@
 """Which requests of a queue form the next batch: values in, values out.
 
-A queue holds the requests of one version and one shape, oldest first. Only a prefix of it ever
-leaves, so start order is first in, first out (rule 2), and a request that does not fit waits at the head
-rather than being passed over.
+A queue holds the requests of one version and one shape, those of the highest priority first, oldest first among
+these. Only a prefix of it ever leaves, so start order is first in, first out (rule 2), and a request that does not fit
+waits at the head rather than being passed over.
+
+With deadlines, and a prediction of how long runs take:
+
+- What cannot be answered in time even if it ran alone, now, is late, and costs no run.
+- Where all that fits into a run is answered in time, all of it runs.
+- Else each prefix is weighed: its run takes what that many requests take; those of it that would be answered in time
+  count, the others are late. The prefix with the most rows in time for each second that these take wins, the longer of
+  equals. So a few with little time left do not shrink the batches of the many behind them, which under overload would
+  cost what batching gains, again and again.
+- Requests of lower priorities fill what room is left, as long as they make none of a higher one late.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
+
+Seconds = Callable[[int], float | None]  # of a run of so many rows; None: unknown
+
+_WEIGHED = 16  # prefixes that are compared; of longer queues every n-th
 
 
 class Waiting(Protocol):
-    """`alone` never shares a run. `gone` has nobody left to answer. Times are the clock's seconds."""
+    """`alone` never shares a run. `gone` has nobody left to answer. Times are the clock's seconds. `level` 0 is the
+    highest priority."""
 
     rows: int
     arrived: float
     deadline: float | None
     alone: bool
+    level: int
 
     @property
     def gone(self) -> bool: ...
@@ -29,10 +46,11 @@ W = TypeVar("W", bound=Waiting)
 class Limits(NamedTuple):
     rows: int  # in one run
     delay_s: float = 0.0  # how long a batch that is not full may wait, from its oldest request's arrival
+    preferred: frozenset[int] = frozenset()  # rows; a batch is cut to the most of these that it reaches
 
 
 class Take(NamedTuple, Generic[W]):
-    """The first `leaving` requests leave the queue: `batch` is to run together, `late` has missed its deadline,
+    """The first `leaving` requests leave the queue: `batch` is to run together, `late` misses its deadline,
     the rest of them are gone. With an empty batch and a `wake`, ask again at that time, or when the queue grows."""
 
     leaving: int
@@ -41,37 +59,145 @@ class Take(NamedTuple, Generic[W]):
     wake: float | None = None
 
 
-def take(queue: Iterable[W], limits: Limits, now: float) -> Take[W]:
-    """A request with more rows than the limit runs alone; a delay never makes a request late."""
-    batch: list[W] = []
-    late: list[W] = []
+class _Walk(Generic[W]):
+    """A prefix of a queue: `batch` fits into a run, and `ends[i]` requests leave with batch[i] as the last; `late` are
+    those that cannot be in time, with their places in the queue."""
+
+    __slots__ = ("batch", "ends", "full", "late", "leaving", "rows", "timed")
+
+    def __init__(self) -> None:
+        self.batch: list[W] = []
+        self.ends: list[int] = []
+        self.late: list[tuple[int, W]] = []
+        self.leaving = self.rows = 0
+        self.full = self.timed = False
+
+    def cut(self, length: int, batch: list[W], lost: Sequence[W] = ()) -> None:
+        """Only the first `length` requests leave, less `lost`, which are late: `batch` is what remains of them."""
+        self.leaving = self.ends[length - 1]
+        self.late = [(at, waiting) for at, waiting in self.late if at < self.leaving]
+        self.late += [(self.leaving, waiting) for waiting in lost]
+        self.batch, self.full = batch, True
+
+    def taken(self) -> Take[W]:
+        return Take(self.leaving, self.batch, [waiting for _, waiting in self.late])
+
+
+def take(queue: Iterable[W], limits: Limits, now: float, seconds: Seconds | None = None) -> Take[W]:
+    """A request with more rows than the limit runs alone; a delay never makes a request late. Without `seconds`
+    nothing is predicted, and late is what has missed its deadline already."""
+    walk = _walk(queue, limits.rows, now, seconds)
+    if len(walk.batch) > 1:
+        if walk.timed and seconds is not None:
+            _meet_most(walk, now, seconds)
+        if limits.preferred:
+            _cut_to_preferred(walk, limits.preferred)
+    if limits.delay_s and walk.batch and not walk.full:
+        wake = _wake(walk, limits.delay_s, seconds)
+        if wake > now:
+            return Take(0, [], [], wake)
+    return walk.taken()
+
+
+def _walk(queue: Iterable[W], limit: int, now: float, seconds: Seconds | None) -> _Walk[W]:
+    """Every request comes through here: plain statements only."""
+    walk: _Walk[W] = _Walk()
+    batch, ends = walk.batch, walk.ends
     leaving = rows = 0
-    full = False
+    near = now + ((seconds(limit) or 0.0) if seconds is not None else 0.0)  # who has longer is in time alone
     for waiting in queue:
-        if waiting.gone:
+        if not waiting.gone:
+            deadline = waiting.deadline
+            if deadline is not None:
+                if (deadline <= near or waiting.rows > limit) and _hopeless(waiting, now, seconds):
+                    walk.late.append((leaving, waiting))
+                    leaving += 1
+                    continue
+                walk.timed = True
+            if batch and (waiting.alone or rows + waiting.rows > limit):
+                walk.full = True
+                break
+            batch.append(waiting)
+            rows += waiting.rows
             leaving += 1
-            continue
-        if waiting.deadline is not None and waiting.deadline <= now:
-            late.append(waiting)
+            ends.append(leaving)
+            if rows >= limit or waiting.alone:
+                walk.full = True
+                break
+        else:
             leaving += 1
-            continue
-        if batch and (waiting.alone or rows + waiting.rows > limits.rows):
-            full = True
-            break
-        batch.append(waiting)
-        leaving += 1
+    walk.leaving, walk.rows = leaving, rows
+    return walk
+
+
+def _hopeless(waiting: Waiting, now: float, seconds: Seconds | None) -> bool:
+    """Late, or late even if it ran alone, now."""
+    alone = (seconds(waiting.rows) or 0.0) if seconds is not None else 0.0
+    return waiting.deadline is not None and (waiting.deadline <= now or waiting.deadline < now + alone)
+
+
+def _meet_most(walk: _Walk[W], now: float, seconds: Seconds) -> None:
+    whole = seconds(walk.rows)
+    if whole is None or _earliest(walk.batch) >= now + whole:
+        return
+    top = sum(waiting.level == walk.batch[0].level for waiting in walk.batch)
+    length, kept = _best_prefix(walk.batch[:top], now, seconds)
+    lost = [waiting for waiting in walk.batch[:length] if waiting not in kept] if len(kept) < length else []
+    if length == top:
+        more = _filling(kept, walk.batch[top:], now, seconds)
+        length, kept = length + len(more), kept + more
+    walk.cut(length, kept, lost)
+
+
+def _best_prefix(batch: Sequence[W], now: float, seconds: Seconds) -> tuple[int, list[W]]:
+    """How many requests, and which of them are in time: the most rows a second, the longer of equals."""
+    best, length, kept = 0.0, 1, list(batch[:1])
+    step = -(-len(batch) // _WEIGHED)
+    for count in range(len(batch), 0, -step):
+        prefix = batch[:count]
+        end = now + (seconds(sum(waiting.rows for waiting in prefix)) or 0.0)
+        met = [waiting for waiting in prefix if waiting.deadline is None or waiting.deadline >= end]
+        rows = sum(waiting.rows for waiting in met)
+        rate = rows / max(seconds(rows) or 0.0, 1e-9) if met else 0.0
+        if rate > best * (1 + 1e-9):
+            best, length, kept = rate, count, met
+    return length, kept
+
+
+def _filling(kept: Sequence[W], lower: Sequence[W], now: float, seconds: Seconds) -> list[W]:
+    """As many of the lower priorities as leave everybody in time."""
+    earliest, rows, more = _earliest(kept), sum(waiting.rows for waiting in kept), []
+    for waiting in lower:
         rows += waiting.rows
-        if waiting.alone or rows >= limits.rows:
-            full = True
+        if waiting.deadline is not None:
+            earliest = min(earliest, waiting.deadline)
+        if earliest < now + (seconds(rows) or 0.0):
             break
-    if not batch or full or not limits.delay_s:
-        return Take(leaving, batch, late)
-    return _or_wait(Take(leaving, batch, late), limits, now)
+        more.append(waiting)
+    return more
 
 
-def _or_wait(ready: Take[W], limits: Limits, now: float) -> Take[W]:
-    """Wait for more, unless the oldest has waited long enough or waiting would cost a deadline."""
-    wake = ready.batch[0].arrived + limits.delay_s
-    if wake <= now or any(w.deadline is not None and w.deadline <= wake for w in ready.batch):
-        return ready
-    return Take(0, [], [], wake)
+def _earliest(batch: Iterable[Waiting]) -> float:
+    return min((waiting.deadline for waiting in batch if waiting.deadline is not None), default=math.inf)
+
+
+def _cut_to_preferred(walk: _Walk[W], preferred: frozenset[int]) -> None:
+    """A batch that reaches none stays as it is."""
+    rows, length = 0, 0
+    for count, waiting in enumerate(walk.batch, 1):
+        rows += waiting.rows
+        if rows in preferred:
+            length = count
+    if length == len(walk.batch):
+        walk.full = True
+    elif length:
+        walk.cut(length, walk.batch[:length])
+
+
+def _wake(walk: _Walk[W], delay_s: float, seconds: Seconds | None) -> float:
+    """When a batch that may still grow has to start. At once (a time long past) where waiting would cost a deadline."""
+    wake = min(waiting.arrived for waiting in walk.batch) + delay_s
+    if not walk.timed:
+        return wake
+    length = (seconds(sum(waiting.rows for waiting in walk.batch)) or 0.0) if seconds is not None else 0.0
+    return wake if _earliest(walk.batch) - length > wake else -math.inf

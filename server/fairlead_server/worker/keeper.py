@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Any
 
 from fairlead_server import log
@@ -17,6 +16,7 @@ from fairlead_server.batching.batcher import Batcher
 from fairlead_server.batching.budget import TurnBudget
 from fairlead_server.batching.execute import RunModel
 from fairlead_server.batching.marks import Marks
+from fairlead_server.batching.threads import RunThreads
 from fairlead_server.catalog.news import Move
 from fairlead_server.catalog.version import Open, Version
 from fairlead_server.catalog.versions import WorkerCatalog
@@ -37,16 +37,16 @@ Held = Version[Load, Handle]
 
 
 class Keeper:
-    """`threads` is the share of the cores for one instance; `executor` and the turn budget are the worker's only
+    """`cores` is the share of them for one instance; `threads` and the turn budget are the worker's only
     ones; `push_counts` sends what `take_counts` gives."""
 
     def __init__(
-        self, link: Link[Any], executor: Executor, marks: Marks, threads: int, push_counts: Callable[[], None]
+        self, link: Link[Any], threads: RunThreads, marks: Marks, cores: int, push_counts: Callable[[], None]
     ) -> None:
         self._link = link
-        self._executor = executor
-        self._marks = marks
         self._threads = threads
+        self._marks = marks
+        self._cores = cores
         self._push_counts = push_counts
         self._turn = TurnBudget()
         self._tally = Tally()
@@ -105,7 +105,7 @@ class Keeper:
 
     async def _open(self, held: Held) -> None:
         try:
-            opened = await open_version(held.source, self._threads, lambda: self.catalog.warming(held.uid))
+            opened = await open_version(held.source, self._cores, lambda: self.catalog.warming(held.uid))
         except LoadFailure as failure:
             self.catalog.failed(held.uid, failure.reason, final=failure.final)
         except DeviceFailure as failure:
@@ -128,7 +128,7 @@ class Keeper:
             held.source.settings,
             profile,
             turn=turn,
-            executor=self._executor,
+            threads=self._threads,
             mark=self._marks.mark(held.uid),
         )
         return Handle(session.signature, profile, batcher, session.close)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
 
 from fairlead_server import log
 from fairlead_server.batching.marks import Marks
+from fairlead_server.batching.threads import RunThreads
 from fairlead_server.link.messages import Accepting, Counts, Drain
 from fairlead_server.link.stream import Link
 from fairlead_server.service.journey import Service
@@ -31,9 +31,9 @@ class Worker:
     """Made inside the running loop."""
 
     def __init__(self, link: Link[Any], arguments: Arguments) -> None:
-        executor = ThreadPoolExecutor(max(2, arguments.cores), "run")
+        threads = RunThreads(max(2, arguments.cores))
         self._link = link
-        self._keeper = Keeper(link, executor, Marks(arguments.marks_fd), arguments.cores, self._push_counts)
+        self._keeper = Keeper(link, threads, Marks(arguments.marks_fd), arguments.cores, self._push_counts)
         self._service = Service(self._keeper.catalog, build=_build())
         self._entrance = Entrance(self._service, arguments.settings, arguments.http_fd)
         self._lag = LoopLag()

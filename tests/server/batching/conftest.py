@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 
 from fairlead_server.batching.batcher import Batcher
 from fairlead_server.batching.budget import TurnBudget
+from fairlead_server.batching.threads import RunThreads
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.testing import FakeSession
@@ -32,14 +32,14 @@ async def batching(
     grace_s: float = 5.0,
     **settings: Any,
 ) -> AsyncIterator[Batcher]:
-    with ThreadPoolExecutor(threads) as executor:
+    with RunThreads(threads) as runners:
         batcher = Batcher(
             session.run,
             session.signature,
             VersionSettings(**settings),
             Profile(latency_us=table, batching=batching, batching_reason="" if batching else "rows mix"),
             turn=TurnBudget(turn_us),
-            executor=executor,
+            threads=runners,
         )
         yield batcher
         assert await batcher.close(grace_s)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 
 from fairlead_server.batching.batcher import Batcher
 from fairlead_server.batching.budget import TurnBudget
+from fairlead_server.batching.threads import RunThreads
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
@@ -344,12 +344,13 @@ def test_a_deadline_that_has_passed_is_refused_at_once(make: Any, x: Any, second
 
 @pytest.mark.parametrize("by_slo", [False, True])
 def test_a_deadline_that_passes_in_the_queue_is_told_at_once(make: Any, x: Any, by_slo: bool) -> None:
-    """While the instance is still busy, and before it costs a run; the version's SLO is a deadline too."""
+    """While the instance is still busy, and before it costs a run, where nobody knew that it would take so long. The
+    version's SLO is a deadline too."""
 
     async def story() -> None:
         session = FakeSession(delay_s=1.0)
         settings = {"slo_ms": 50} if by_slo else {}
-        async with make(session, **settings) as batcher:
+        async with make(session, table={}, **settings) as batcher:
             first = batcher.submit(x(0), 1, deadline=time.monotonic() + 5)
             await asyncio.sleep(0.01)
             begin = time.perf_counter()
@@ -492,12 +493,12 @@ def test_closing_gives_up_after_its_grace(make: Any, x: Any) -> None:
     asyncio.run(story())
 
 
-def test_an_executor_that_is_gone_is_an_answer(x: Any) -> None:
+def test_threads_that_are_gone_are_an_answer(x: Any) -> None:
     """The worker is ending: callers are told to go elsewhere."""
 
     async def story() -> None:
-        executor = ThreadPoolExecutor(1)
-        executor.shutdown()
+        runners = RunThreads(1)
+        runners.close()
         session = FakeSession()
         batcher = Batcher(
             session.run,
@@ -505,7 +506,7 @@ def test_an_executor_that_is_gone_is_an_answer(x: Any) -> None:
             VersionSettings(),
             Profile(batching=True),
             turn=TurnBudget(),
-            executor=executor,
+            threads=runners,
         )
         with pytest.raises(ServingError) as caught:
             await batcher.submit(x(1), 1)
@@ -522,24 +523,25 @@ def test_a_run_is_marked_while_it_lasts(x: Any, table: Any) -> None:
         seen: list[str] = []
 
         class Mark:
-            def enter(self) -> int:
-                seen.append("enter")
+            def enter(self, in_place: bool = False) -> int:
+                seen.append(f"enter {in_place}")
                 return 7
 
             def leave(self, at: int) -> None:
                 seen.append(f"leave {at}")
 
         session = FakeSession(answer=lambda x: seen.append("run") or x)
-        with ThreadPoolExecutor(1) as executor:
+        with RunThreads(1) as runners:
             batcher = Batcher(
                 session.run, session.signature, VersionSettings(), Profile(latency_us=table, batching=True),
-                turn=TurnBudget(), executor=executor, mark=Mark(),
+                turn=TurnBudget(), threads=runners, mark=Mark(),
             )  # fmt: skip
             await batcher.submit(x(1), 1)
             with pytest.raises(ServingError):
                 await batcher.submit(x(FakeSession.POISON), 1)
             assert await batcher.close(1.0)
-        assert seen == ["enter", "run", "leave 7", "enter", "leave 7"]
+        in_place = table[1] < 200
+        assert seen == [f"enter {in_place}", "run", "leave 7", f"enter {in_place}", "leave 7"]
 
     asyncio.run(story())
 
@@ -549,11 +551,11 @@ def test_a_flood_on_one_version_does_not_starve_another(x: Any) -> None:
 
     async def story() -> None:
         sessions = [FakeSession(delay_s=0.01), FakeSession(delay_s=0.01)]
-        with ThreadPoolExecutor(1) as executor:
+        with RunThreads(1) as runners:
             busy, quiet = (
                 Batcher(
                     session.run, session.signature, VersionSettings(max_batch_size=1), Profile(),
-                    turn=TurnBudget(), executor=executor,
+                    turn=TurnBudget(), threads=runners,
                 )
                 for session in sessions
             )  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead_server.batching.take import Limits, take
+from fairlead_server.batching.take import Limits, Seconds, take
 
 
 @dataclasses.dataclass
@@ -16,6 +16,7 @@ class Wait:
     deadline: float | None = None
     alone: bool = False
     gone: bool = False
+    level: int = 0
 
 
 def rows(*sizes: int) -> list[Wait]:
@@ -75,6 +76,101 @@ def test_a_delay_waits_no_longer_than_it_helps(queue: list[Wait], now: float, wa
     assert (taken.leaving, taken.batch) == ((0, []) if wake else (taken.leaving, queue[: taken.leaving]))
 
 
+def slow(rows: int) -> float:
+    """A run of one row takes 10 seconds, and each further row 1."""
+    return 9.0 + rows
+
+
+def dear(rows: int) -> float:
+    """Sharing a run saves nothing: 5 seconds a row."""
+    return 5.0 * rows
+
+
+@pytest.mark.parametrize(
+    ("deadlines", "seconds", "batch", "late", "left"),
+    [
+        ([20, 20, 20], slow, [0, 1, 2], [], []),
+        ([9, 20, 20], slow, [1, 2], [0], []),  # hopeless even alone
+        ([12, 12, 12, 12, 12], slow, [0, 1, 2], [], [3, 4]),  # three are in time, a fourth would make all late
+        ([10, 30, 30, 30], slow, [1, 2, 3], [0], []),  # alone it would hold up three others
+        ([10, 11], slow, [1], [0], []),  # one is lost in any case: the later one, for one run less
+        ([10, None, None, None], slow, [1, 2, 3], [0], []),
+        ([5, 30, 30], dear, [1, 2], [0], []),  # the longer of equals
+        ([10, 10, 30, 30], dear, [2, 3], [0, 1], []),
+        ([None, 4, 30], dear, [0, 2], [1], []),
+        ([4, 4], dear, [], [0, 1], []),
+        ([10, 30, 30, 30], None, [0, 1, 2, 3], [], []),  # nothing is predicted
+    ],
+)
+def test_the_batch_that_meets_the_most(
+    deadlines: list[float | None], seconds: Seconds | None, batch: list[int], late: list[int], left: list[int]
+) -> None:
+    """At time 0, five rows to a run: rows in time for each second that they take, the longer prefix of equals."""
+    queue = [Wait(deadline=deadline) for deadline in deadlines]
+    taken = take(queue, Limits(5), 0.0, seconds)
+    assert [id(w) for w in taken.batch] == [id(queue[at]) for at in batch]
+    assert {id(w) for w in taken.late} == {id(queue[at]) for at in late}
+    assert [id(w) for w in queue[taken.leaving :]] == [id(queue[at]) for at in left]
+
+
+@pytest.mark.parametrize(
+    ("high", "low", "batch", "left"),
+    [
+        ([None], [None, None], 3, 0),
+        ([11], [30, 30], 2, 1),  # a third would make the first late
+        ([10], [30, 30], 1, 2),
+        ([10, 30, 30], [30], 3, 0),  # its own kind decides: the first is lost for two, not for the lower one
+        ([30, 30], [10, 30], 2, 2),  # it would be late in this batch: nobody overtakes it
+    ],
+)
+def test_lower_priorities_fill_what_room_is_left(
+    high: list[float | None], low: list[float | None], batch: int, left: int
+) -> None:
+    """As long as they make nobody above them late."""
+    queue = [Wait(deadline=deadline) for deadline in high] + [Wait(deadline=deadline, level=1) for deadline in low]
+    taken = take(queue, Limits(5), 0.0, slow)
+    assert (len(taken.batch), len(queue) - taken.leaving) == (batch, left)
+
+
+@pytest.mark.parametrize(
+    ("queue", "preferred", "batch"),
+    [
+        (rows(1, 1, 1), {2}, 2),
+        (rows(1, 1, 1, 1, 1, 1, 1), {2, 4}, 4),
+        (rows(1), {2, 4}, 1),  # reaches none: goes as it is
+        (rows(3, 3), {4, 8}, 2),  # steps over it
+        (rows(2, 2), {4}, 2),
+        (rows(1, 1, 1, 1, 1, 1, 1, 1, 1), {4}, 4),
+    ],
+)
+def test_a_batch_is_cut_to_the_largest_preferred_size(queue: list[Wait], preferred: set[int], batch: int) -> None:
+    """The rest waits for the next run; nothing waits for a size that is not reached."""
+    taken = take(queue, Limits(8, preferred=frozenset(preferred)), 0.0)
+    assert (len(taken.batch), taken.leaving, taken.wake) == (batch, batch, None)
+
+
+@pytest.mark.parametrize(
+    ("queue", "batch", "wake"),
+    [
+        (rows(1, 1, 1), 2, None),
+        (rows(1, 1), 2, None),
+        (rows(1), 0, 0.5),
+        (rows(3), 0, 0.5),
+        (rows(1, 1, 1, 1), 4, None),
+    ],
+)
+def test_with_a_delay_a_preferred_size_goes_at_once(queue: list[Wait], batch: int, wake: float | None) -> None:
+    """As in Triton; what has reached none waits to fill."""
+    taken = take(queue, Limits(8, 0.5, frozenset({2, 4})), 0.0)
+    assert (len(taken.batch), taken.wake) == (batch, wake)
+
+
+def test_a_delay_leaves_time_for_the_run() -> None:
+    """A batch starts before waiting longer would make somebody late."""
+    assert take([Wait(deadline=12.0)], Limits(4, 3.0), 0.0, slow).batch
+    assert take([Wait(deadline=13.5)], Limits(4, 3.0), 0.0, slow).wake == 3.0
+
+
 waits = st.builds(
     Wait,
     rows=st.integers(1, 6),
@@ -100,3 +196,31 @@ def test_what_holds_for_every_queue(queue: list[Wait], limit: int, delay: float,
     assert taken.batch or taken.wake is not None or taken.leaving == len(queue)
     assert queue == before
     assert taken == take(queue, Limits(limit, delay), now)
+
+
+@given(
+    st.lists(waits, max_size=20),
+    st.integers(1, 8),
+    st.floats(0, 10),
+    st.sampled_from([slow, dear]),
+    st.sets(st.integers(1, 8), max_size=3),
+    st.integers(0, 20),
+)
+def test_what_holds_with_predictions(
+    queue: list[Wait], limit: int, now: float, seconds: Seconds, preferred: set[int], high: int
+) -> None:
+    """Nobody runs who would be late, nobody is late who was not predicted to be, none is lost, and order is kept."""
+    for at, wait in enumerate(queue):
+        wait.level = int(at >= high)
+        wait.deadline = wait.deadline and wait.deadline * 4
+    taken = take(queue, Limits(limit, preferred=frozenset(preferred)), now, seconds)
+    places = {id(wait): at for at, wait in enumerate(queue)}
+    leaving = [wait for wait in queue[: taken.leaving] if not wait.gone]
+    assert sorted(places[id(w)] for w in (*taken.batch, *taken.late)) == sorted(places[id(w)] for w in leaving)
+    assert [places[id(w)] for w in taken.batch] == sorted(places[id(w)] for w in taken.batch)
+    end = now + seconds(sum(wait.rows for wait in taken.batch))
+    assert all(wait.deadline is None or wait.deadline >= end for wait in taken.batch)
+    assert all(wait.deadline is not None for wait in taken.late)
+    top = [wait for wait in queue[:high] if not wait.gone and (wait.deadline or 999) > now + seconds(wait.rows)]
+    assert not taken.batch or not top or taken.batch[0].level == 0 or taken.batch[0].alone
+    assert taken.batch or taken.leaving == len(queue)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 
 from fairlead_server.batching.batcher import Batcher
 from fairlead_server.batching.budget import TurnBudget
+from fairlead_server.batching.threads import RunThreads
 from fairlead_server.catalog.version import Open
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.catalog import Match, Route
@@ -39,7 +39,7 @@ class World:
         self.ran: list[tuple[str, ...]] = []
         self.catalog: Catalog = Catalog()
         self.service = Service(self.catalog, draw=lambda: 0.5)
-        self._executor = ThreadPoolExecutor(2)
+        self._threads = RunThreads(2)
         entry = WorkerEntry({v: f"uid-{v}" for v in versions}, {"champion": versions[0]}, route)
         self.catalog.apply(1, {"adder": entry})
         for version in versions:
@@ -54,7 +54,7 @@ class World:
 
         turn = TurnBudget()
         profile = Profile(batching=True)
-        batcher = Batcher(run, SIGNATURE, settings, profile, turn=turn, executor=self._executor)
+        batcher = Batcher(run, SIGNATURE, settings, profile, turn=turn, threads=self._threads)
         uid = f"uid-{version}"
         self.catalog.load(uid, "adder", version, None)
         self.catalog.begin(Open(uid))
