@@ -22,8 +22,10 @@ class Entry(NamedTuple):
 
 ENTRIES = (
     Entry(tuple(row.name for row in throughput.ROWS), throughput.Throughput, ("wrk", "h2load", "ghz"), beside=True),
-    Entry(unmodified.Unmodified.names, lambda _: unmodified.Unmodified(), ("perf_analyzer",), beside=True),
-    Entry(lengths.Lengths.names, lambda _: lengths.Lengths(), ("wrk",), beside=True),
+    Entry(
+        unmodified.Unmodified.names, lambda _: unmodified.Unmodified(), ("perf_analyzer",), beside=True, most_rounds=1
+    ),
+    Entry(lengths.Lengths.names, lambda _: lengths.Lengths(), ("wrk",), beside=True, most_rounds=1),
     Entry(("engine-ray", "workers"), engines.Engines, ("wrk",)),
     Entry((loading.NAME,), loading.LoadUnderLoad, ("wrk", "vegeta"), most_rounds=3),
     Entry(("catalog-change",), catalog.CatalogChange, ("vegeta",), most_rounds=3),
