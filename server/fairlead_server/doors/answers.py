@@ -54,12 +54,12 @@ def fault_answer(fault: BaseException, what: str) -> Answer:
 
 def as_http(answer: Answer, *, last: bool) -> list[bytes | memoryview]:
     """The whole answer in HTTP/1.1, to be written piece by piece; `last` ends the connection with it."""
-    length = answer.length
+    parts, length = answer.parts, answer.length
     end = b"connection: close\r\n\r\n" if last else b"\r\n"
     head = b"%bcontent-length: %d\r\n%b" % (_first_lines(answer.status, tuple(answer.headers)), length, end)
     if length <= JOINED_BYTES:
-        return [b"".join((head, *answer.parts))]
-    return [head, *[part for part in answer.parts if len(part)]]
+        return [b"".join((head, *parts))]
+    return [head, *[part for part in parts if len(part)]]
 
 
 @functools.lru_cache(maxsize=256)
