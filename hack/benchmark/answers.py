@@ -44,6 +44,8 @@ def difference(expected: Mapping[str, Array], found: Mapping[str, Array]) -> str
         if name not in found:
             return f"no output {name}, but {', '.join(found) or 'none'}"
         given = found[name]
+        if given.shape == (*wanted.shape, 1):  # some servers know no output of rows alone
+            given = given[..., 0]
         if given.shape != wanted.shape:
             return f"{name} has the shape {given.shape}, not {wanted.shape}"
         numbers = wanted.dtype.kind in "fiub"

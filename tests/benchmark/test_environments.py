@@ -64,7 +64,7 @@ def test_locks_pin_everything_and_name_no_address(name: str) -> None:
 def test_a_peer_says_that_its_environment_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     peers = [subject for subject in every(tmp_path).values() if isinstance(subject, Peer)]
-    assert {peer.environment.name for peer in peers} <= set(NAMES)
+    assert {peer.environment.name for peer in peers} == set(NAMES)
     for peer in peers:
         name = peer.environment.name
         assert re.fullmatch(rf"its environment \({name}-[0-9a-f]{{12}}\) is not installed|it needs .*", peer.missing())

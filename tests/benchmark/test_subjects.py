@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import numpy as np
 import pytest
 
 from benchmark import models
 from benchmark.subject import Model
+from benchmark.subjects.constants import answer_bytes, limits
+from benchmark.subjects.every import every
 from benchmark.subjects.fairlead import Fairlead, catalog
+from benchmark.subjects.peer import Peer
 
 TINY = Model("tiny", Path("/models/tiny"), {}, {})
 
@@ -54,3 +58,41 @@ def test_settings_are_told_in_a_line(tmp_path: Path) -> None:
 def test_ray_has_one_replica_to_a_machine(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one replica to a Ray node"):
         Fairlead(tmp_path, engine="ray", replicas=2)
+
+
+def test_constants_answer_as_many_bytes_as_the_model(tmp_path: Path) -> None:
+    """uvicorn and bare httptools answer with a body as long as tiny's, gRPC with its tensors."""
+    tiny = models.build(["tiny"], tmp_path)["tiny"]
+    for name in ("uvicorn-constant", "httptools-constant"):
+        with limits(tmp_path)[name].serve([tiny], threads=1) as endpoint:
+            for _ in range(2):
+                body = httpx.post(f"http://{endpoint.http}/v2/models/tiny/infer", content=b"x" * 99).content
+                assert len(body) == answer_bytes(tiny, in_json=True)
+    with (
+        limits(tmp_path)["grpc-constant"].serve([tiny], threads=1) as endpoint,
+        grpc.insecure_channel(endpoint.grpc) as channel,
+    ):
+        found = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(b"", timeout=10)
+        assert found == bytes([0x32, 12]) + bytes(12)
+        assert endpoint.http == ""
+
+
+def test_every_subject_has_a_name_a_role_and_settings(tmp_path: Path) -> None:
+    """What is typed is unique, what is reported is, too, and each says what was set."""
+    found = every(tmp_path)
+    assert len({subject.name for subject in found.values()}) == len(found)
+    assert {subject.role for subject in found.values()} == {"fairlead", "peer", "limit"}
+    assert all(subject.settings and subject.protocols for subject in found.values())
+
+
+def test_peers_are_started_with_the_same_threads(tmp_path: Path) -> None:
+    """The threads of ONNX Runtime and the model's file reach every peer's server, through its arguments or files."""
+    for peer in every(tmp_path).values():
+        if isinstance(peer, Peer):
+            folder = tmp_path / peer.environment.name
+            folder.mkdir(exist_ok=True)
+            command = peer.command(21000, [TINY], 3, folder)
+            told = " ".join([*command, *(file.read_text() for file in folder.rglob("*.json"))])
+            assert "--threads 3" in told or '"threads": 3' in told
+            assert "/models/tiny/model.onnx" in told
+            assert "21000" in told

@@ -6,13 +6,14 @@ Each gives only its command; nothing here knows one of them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.environments import Environment
-from benchmark.processes import answers, ports, running
+from benchmark.processes import START_S, answers, ports, running
 from benchmark.subject import Endpoint, Model, Role, Wire
 
 SERVERS = Path(__file__).resolve().parent / "servers"
@@ -27,6 +28,7 @@ class Peer(ABC):
     settings: str
     protocols: frozenset[Wire]
     role: Role = "peer"
+    start_s = START_S
 
     def __init__(self, scratch: Path, environment: Environment) -> None:
         self._scratch = scratch
@@ -62,7 +64,7 @@ class Peer(ABC):
             with running(self.name, command, folder / "log", environment=self.variables(base, folder)) as process:
                 for model in models:
                     url = f"http://{http}{self.ready_path(model)}"
-                    process.wait(lambda url=url: answers(url))  # type: ignore[misc]
+                    process.wait(functools.partial(answers, url), self.start_s)
                 yield Endpoint(http, grpc if "grpc" in self.protocols else "", process.pids())
 
 
