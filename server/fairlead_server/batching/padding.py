@@ -60,7 +60,8 @@ def for_serving(signature: Signature, settings: VersionSettings, profile: Profil
     if lengths is None:
         return None
     sharing = profile.padding and bool(settings.padding)
-    return dataclasses.replace(lengths, sharing=sharing, buckets=Buckets(profile.length_buckets))
+    buckets = Buckets(profile.length_step, max(profile.latency_by_length, default=0))
+    return dataclasses.replace(lengths, sharing=sharing, buckets=buckets)
 
 
 def with_optional_masks(signature: Signature, paddings: Paddings) -> Signature:

@@ -25,8 +25,8 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     `latency_us` maps a batch size in rows (powers of two, and the limit) to microseconds of one run;
     empty means unprofiled. It speaks for rows of one shape; `latency_by_length` does so for each length that was
     measured, where rows have one. `batching` tells whether rows may be batched; `batching_reason` why not. `padding`
-    and `padding_reason` tell the same of rows that differ in length, where padding is set; `length_buckets` are the
-    longest lengths of the buckets in which they may meet (empty: powers of two).
+    and `padding_reason` tell the same of rows that differ in length, where padding is set; `length_step` is how
+    many places wide the buckets are in which they may meet (0: unknown, powers of two then).
     `bytes` is the resident memory that loading and warming added. `notes` are facts that fail nothing and should be
     known, such as operators that run on the CPU inside a CUDA session.
     """
@@ -40,7 +40,7 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     latency_by_length: dict[int, dict[int, float]] = {}
     padding: bool = False
     padding_reason: str = ""
-    length_buckets: tuple[int, ...] = ()
+    length_step: int = 0
 
     def microseconds(self, rows: int, length: int = 0) -> float | None:
         """Of one run of so many rows, each of `length` (0: the model's rows have none); None where it is unknown."""

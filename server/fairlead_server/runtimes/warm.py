@@ -75,7 +75,7 @@ def measure(
         latency_by_length=by_length.latency,
         padding=bool(settings.padding) and not filled,
         padding_reason=filled if settings.padding else "",
-        length_buckets=measured(by_length.work).tops if settings.padding and not filled else (),
+        length_step=measured(by_length.work) if settings.padding and not filled else 0,
     )
 
 

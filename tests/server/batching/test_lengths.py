@@ -18,7 +18,7 @@ MASK = Fill("mask", 1, 0, 0.0, 2, INT, of="ids")
 
 
 def text(multiple: int = 1, **others: Any) -> Lengths:
-    return Lengths((IDS, TYPES, MASK), (Trim("states", 1, 0),), (multiple,), True, Buckets((100,)), **others)
+    return Lengths((IDS, TYPES, MASK), (Trim("states", 1, 0),), (multiple,), True, Buckets(100), **others)
 
 
 def request(length: int, *, rows: int = 1, first: int = 1, **others: Any) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fairlead_server.batching.buckets import Buckets
 from fairlead_server.batching.lengths import Trim
 from fairlead_server.batching.padding import PaddingFault, for_serving, lengths_of, with_optional_masks
 from fairlead_server.models.profile import Profile
@@ -62,9 +63,9 @@ def test_without_the_setting_nothing_is_filled_up(specs: tuple[TensorSpec, ...],
 def test_warm_up_decides_whether_lengths_share() -> None:
     """And its buckets which of them meet."""
     settings = VersionSettings(padding=WHOLE)
-    shared = for_serving(BERT, settings, Profile(padding=True, length_buckets=(20, 64)))
+    shared = for_serving(BERT, settings, Profile(padding=True, length_step=20, latency_by_length={64: {1: 1.0}}))
     assert shared is not None
-    assert (shared.sharing, shared.buckets.tops) == (True, (20, 64))
+    assert (shared.sharing, shared.buckets) == (True, Buckets(20, 64))
     alone = for_serving(BERT, settings, Profile(padding=False))
     assert alone is not None
     assert not alone.sharing

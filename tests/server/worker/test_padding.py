@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx_models
 import onnxruntime as ort
@@ -38,11 +39,12 @@ def ports(tmp_path: Path) -> Iterator[Ports]:
 
 
 def texts(count: int) -> list[dict[str, np.ndarray]]:
-    """Of one row and of three, with a mask (now and then one that hides something), and without."""
+    """Of one row, of three, of more than a run may have; with a mask (some of which hide something), and without."""
     random = np.random.default_rng(11)
     made = []
     for at in range(count):
-        shape = (3 if at % 7 == 0 else 1, int(random.integers(1, 40)))
+        rows = 40 if at == 31 else 3 if at % 7 == 0 else 1
+        shape = (rows, int(random.integers(1, 40)))
         inputs = {"ids": random.integers(0, 32, shape)}
         if at % 3:
             inputs["mask"] = np.ones(shape, np.int64)
@@ -60,15 +62,19 @@ async def ask(client: Any, kind: Any, inputs: dict[str, np.ndarray]) -> dict[str
     return {name: answer.as_numpy(name) for name in ("states", "pooled")}
 
 
-def test_lengths_share_runs_and_each_gets_its_own_answer(ports: Ports, tmp_path: Path) -> None:
-    """As ONNX Runtime gives it to the request alone, whoever was beside it; and runs were shared."""
-    path = onnx_models.build_attention(tmp_path / "1" / "model.onnx")
+@pytest.mark.parametrize("multiple", [1, 16])
+def test_lengths_share_runs_and_each_gets_its_own_answer(ports: Ports, tmp_path: Path, multiple: int) -> None:
+    """As ONNX Runtime gives it to the request alone, whoever was beside it; and runs were shared. The model takes 40
+    places: what a multiple of 16 makes longer fails, and is run again as it came."""
+    path = onnx_models.build_attention(tmp_path / "1" / "model.onnx", most=40)
+    padding = {"ids": Padding(mask="mask", trim={"states": 1}, multiple=multiple)}
+    settings = msgspec.structs.replace(SETTINGS, padding=padding)
     alone = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     requests = texts(60)
 
     async def story() -> None:
         async with Process("worker", ports) as worker, Clients(ports) as clients:
-            worker.load(UID, path, SETTINGS)
+            worker.load(UID, path, settings)
             worker.send(link.Apply(1, {"text": entry("1", UID)}))
             ready = await worker.moved(UID, State.READY)
             assert ready.profile.padding, ready.profile.padding_reason
