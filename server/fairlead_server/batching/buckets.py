@@ -2,13 +2,14 @@
 
 Filling up costs what the filled places cost, and sharing a run saves what a run costs whatever is in it. Which of the
 two is more differs by a factor of a hundred between a small model on a GPU and a large one on a CPU, so the rule goes
-by what warm-up measured: a run costs something fixed, and something for each place. Two requests that share a run save
-half of the fixed cost each; filling the shorter one up must cost no more than that. So buckets are as wide as half of a
-run's fixed cost is worth in places, or an eighth of the length where that is more.
+by what warm-up measured: a run costs something fixed, and something for each place. Four requests that share a run
+save three quarters of the fixed cost each; filling the shortest of them up must cost no more than that. So buckets are
+as wide as three quarters of a run's fixed cost are worth in places, or an eighth of the length where that is more.
 
 Measured in one process with an encoder of 6 layers, 8 callers and lengths from 8 to 64, as processor time of a request:
-one by one 4.5 ms, everything in one bucket 5.4, powers of two 4.5, buckets of 8 to 10 places 3.9 to 4.2. Where a run's
-fixed cost is most of it, as on a GPU, the rule makes one bucket.
+one by one 4.7 ms, everything in one bucket 5.8, powers of two 4.5, buckets of 6, 9 and 14 places 4.4, 4.3 and 4.2 (six
+warm-ups on that machine, which was very busy, came to 4 to 20). Where a run's fixed cost is most of it, as on a GPU, the
+rule makes one bucket.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 
 from fairlead_server.models.latency import ByRows
 
+MATES = 4  # how many share the run that the rule goes by
 _WIDTH = 8  # a bucket is an eighth of its lengths wide at least: what is measured varies by as much
 LONGEST = 1 << 20  # no bucket ends beyond; longer requests are alone with their length
 
@@ -54,7 +56,7 @@ def measured(tables: Mapping[int, ByRows]) -> int:
     fixed, each = _line(runs)
     if each <= 0:
         return LONGEST
-    return min(max(int(fixed / each / 2), 1), LONGEST)
+    return min(max(int(fixed / each * (MATES - 1) / MATES), 1), LONGEST)
 
 
 def _line(runs: list[tuple[int, float]]) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fairlead_server.batching.buckets import MATES
 from fairlead_server.batching.execute import put_together
 from fairlead_server.batching.lengths import Lengths, up
 from fairlead_server.errors import ServingError
@@ -152,7 +153,7 @@ def _candidates(inputs: Inputs, axes: Mapping[str, int], lengths: Lengths) -> tu
 
 def _cells(limit: int, own: int, candidates: list[int]) -> list[tuple[int, int]]:
     cells = [(rows, length) for length in candidates for rows in sizes(limit)]
-    few = [cell for cell in cells if cell[0] in (1, 4)]
+    few = [cell for cell in cells if cell[0] in (1, MATES)]
     many = [cell for cell in cells if cell not in few]
     few.sort(key=lambda cell: (cell[1] != own, cell[1]))
     return few + sorted(many, key=lambda cell: cell[0] * cell[1])

@@ -15,14 +15,14 @@ def table(fixed: float, each: float, lengths: tuple[int, ...] = (8, 16, 32, 64))
 @pytest.mark.parametrize(
     ("fixed", "each", "step"),
     [
-        (1000.0, 0.1, 5000),  # the run itself is all that costs: everything meets
-        (1700.0, 90.0, 9),  # an encoder on few cores: only like lengths do
+        (1000.0, 0.1, 7500),  # the run itself is all that costs: everything meets
+        (1700.0, 90.0, 14),  # an encoder on few cores: only like lengths do
         (1000.0, 0.0, LONGEST),
         (0.0, 90.0, 1),
     ],
 )
 def test_filling_up_costs_no_more_than_sharing_saves(fixed: float, each: float, step: int) -> None:
-    """Half of a run's fixed cost, in places."""
+    """Three quarters of a run's fixed cost, in places."""
     assert measured(table(fixed, each)) == pytest.approx(step, abs=1)
 
 
@@ -32,7 +32,7 @@ def test_measurements_that_vary_change_little() -> None:
         length: {rows: cost * (1.3 if (rows + length // 8) % 2 else 1.0) for rows, cost in row.items()}
         for length, row in table(1700.0, 90.0).items()
     }
-    assert 6 <= measured(varied) <= 13
+    assert 9 <= measured(varied) <= 19
 
 
 @pytest.mark.parametrize("tables", [{}, {8: {1: 1.0, 4: 2.0}}, {8: {2: 1.0}, 16: {1: 2.0}}, {8: {1: 0.0, 2: 0.0}}])
