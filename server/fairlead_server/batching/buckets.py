@@ -8,8 +8,8 @@ as wide as three quarters of a run's fixed cost are worth in places, or an eight
 
 Measured in one process with an encoder of 6 layers, 8 callers and lengths from 8 to 64, as processor time of a request:
 one by one 4.7 ms, everything in one bucket 5.8, powers of two 4.5, buckets of 6, 9 and 14 places 4.4, 4.3 and 4.2 (six
-warm-ups on that machine, which was very busy, came to 4 to 20). Where a run's fixed cost is most of it, as on a GPU, the
-rule makes one bucket.
+warm-ups on that machine, which was very busy, came to 4 to 20). Where a run's fixed cost is most of it, as on a GPU,
+the rule makes one bucket.
 """
 
 from __future__ import annotations

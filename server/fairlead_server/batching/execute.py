@@ -57,11 +57,6 @@ class Run:
     def key(self) -> Hashable:
         return self.batch[0].key
 
-    @property
-    def length(self) -> int:
-        """Of the rows as they run; 0 where the version's rows have none. For Profile.microseconds."""
-        return self.lengths.longest([request.inputs for request in self.batch]) if self.lengths else 0
-
 
 def execute(model: RunModel, run: Run) -> Done:
     """One concatenate or one fill for each input, views out (rule 4). A request alone is passed as it is, but for the
@@ -108,7 +103,7 @@ def names_of(batch: Sequence[Request], every: tuple[str, ...]) -> tuple[str, ...
 
 def put_together(batch: Sequence[Mapping[str, Array]], lengths: Lengths | None) -> Together:
     """The inputs of the requests of one lane as one run takes them."""
-    if lengths is not None:
+    if lengths is not None and lengths.acts:
         return lengths.together(batch)
     if len(batch) == 1:
         return Together(batch[0], [], ())

@@ -9,6 +9,7 @@ Pure: arrays in, arrays out. What may be filled up is a setting (`padding`), whe
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -67,22 +68,29 @@ class Lengths:
     buckets: Buckets = dataclasses.field(default_factory=Buckets)
     sharing: bool = True
 
+    @functools.cached_property
+    def acts(self) -> bool:
+        """Whether anything is ever filled up or made."""
+        return self.sharing or any(fill.of for fill in self.fills)
+
     def of(self, inputs: Inputs) -> Sizes:
         """The request's length in each group. INVALID where one is missing, has a wrong rank, or disagrees with the
         others of its group."""
         found = [-1] * len(self.multiples)
-        for fill in self.fills:
-            array = inputs.get(fill.name)
+        for name, axis, group, _, rank, _, of in self.fills:
+            array = inputs.get(name)
             if array is None:
-                if fill.of:
+                if of:
                     continue
-                raise _invalid(f"input '{fill.name}' is missing")
-            if array.ndim != fill.rank:
-                raise _invalid(f"input '{fill.name}' has {array.ndim} dimensions; the model takes {fill.rank}")
-            size = array.shape[fill.axis]
-            if found[fill.group] not in (-1, size):
-                raise self._disagreement(inputs, fill)
-            found[fill.group] = size
+                raise _invalid(f"input '{name}' is missing")
+            shape = array.shape
+            if len(shape) != rank:
+                raise _invalid(f"input '{name}' has {len(shape)} dimensions; the model takes {rank}")
+            size = shape[axis]
+            if found[group] != size:
+                if found[group] != -1:
+                    raise self._disagreement(inputs, group)
+                found[group] = size
         return tuple(found)
 
     def key(self, inputs: Inputs) -> Hashable:
@@ -144,9 +152,9 @@ class Lengths:
                 parts.append((name, array.dtype.str, shape[1:]))
         return tuple(parts)
 
-    def _disagreement(self, inputs: Inputs, last: Fill) -> ServingError:
-        group = [fill for fill in self.fills if fill.group == last.group and fill.name in inputs]
-        told = ", ".join(f"'{fill.name}' {inputs[fill.name].shape[fill.axis]}" for fill in group[:4])
+    def _disagreement(self, inputs: Inputs, group: int) -> ServingError:
+        fills = [fill for fill in self.fills if fill.group == group and fill.name in inputs]
+        told = ", ".join(f"'{fill.name}' {inputs[fill.name].shape[fill.axis]}" for fill in fills[:4])
         return _invalid(f"inputs disagree on their length: {told}")
 
 
@@ -159,16 +167,15 @@ def _fill(fill: Fill, batch: Sequence[Inputs], each: Sequence[Sizes], target: in
     if all(array is not None and array.shape[fill.axis] == target for array in given):
         arrays = [array for array in given if array is not None]
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-    like = batch[0][fill.of or fill.name]
-    rows = sum(inputs[fill.of or fill.name].shape[0] for inputs in batch)
-    shape = (rows, *like.shape[1 : fill.axis], target, *like.shape[fill.axis + 1 :])
+    shaped = [inputs[fill.of or fill.name] for inputs in batch]  # as the input that a missing mask belongs to
+    rows, like = [len(array) for array in shaped], shaped[0]
+    shape = (sum(rows), *like.shape[1 : fill.axis], target, *like.shape[fill.axis + 1 :])
     out = np.full(shape, fill.value, fill.dtype if fill.of else like.dtype)
     before = (slice(None),) * (fill.axis - 1)
     start = 0
-    for inputs, array, sizes in zip(batch, given, each, strict=True):
-        end = start + inputs[fill.of or fill.name].shape[0]
-        out[(slice(start, end), *before, slice(0, sizes[fill.group]))] = 1 if array is None else array
-        start = end
+    for array, count, sizes in zip(given, rows, each, strict=True):
+        out[(slice(start, start + count), *before, slice(sizes[fill.group]))] = 1 if array is None else array
+        start += count
     return out
 
 

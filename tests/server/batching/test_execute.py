@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairlead_server.batching.execute import Run, WrongRows, execute
+from fairlead_server.batching.execute import Run, WrongRows, execute, put_together
 from fairlead_server.batching.lengths import Fill, Lengths, Trim
 from fairlead_server.batching.request import Request
 
@@ -54,7 +54,7 @@ def test_each_gets_its_own_length_back() -> None:
     answers = execute(model, one).answers
     assert [answer["doubled"].tolist() for answer in answers] == [[[2, 4, 6]], [[8]]]
     assert [answer["total"].tolist() for answer in answers] == [[6], [4]]
-    assert (one.changed, one.length, one.rows) == (True, 4, 2)
+    assert (one.changed, one.rows) == (True, 2)
 
 
 def test_one_request_is_filled_up_to_the_multiple() -> None:
@@ -89,3 +89,11 @@ def test_equal_lengths_are_not_looked_at_further() -> None:
     answers = execute(model, one).answers
     assert not one.changed
     assert answers[1]["doubled"].tolist() == [[10, 12, 14, 16]]
+
+
+def test_lengths_that_only_name_a_dimension_cost_nothing() -> None:
+    """Nothing is filled up and nothing is made: the arrays are joined as any others."""
+    named = Lengths((Fill("ids", 1, 0, 0.0, 2, np.dtype(np.int64)),), (), (1,), True, sharing=False)
+    one, two = ({"ids": np.array([[at, at]])} for at in (1, 2))
+    assert put_together([one], named).inputs is one
+    assert put_together([one, two], named).inputs["ids"].tolist() == [[1, 1], [2, 2]]
