@@ -41,38 +41,41 @@ class Answers:
         self.counts.failed(error.kind.value)
 
     def run(self, run: Run, done: Done) -> None:
-        """Tell everybody of a run that went well. Every request comes through here."""
+        """Tell everybody of a run that went well, after it is counted: who is told may act at once, and that is no
+        part of the run. Every request comes through here."""
         compute_us = done.input_us + done.infer_us + done.output_us
         started, rows = run.started, run.rows
         shared: list[Request] = []
-        for request, outputs in zip(run.batch, done.answers, strict=True):
-            future = request.future
-            if future.done():
+        for request in run.batch:
+            if request.future.done():
                 self.forget(request)
-                continue
-            future.set_result(BatchAnswer(outputs, (started - request.arrived) * 1e6, compute_us, rows))
-            shared.append(request)
+            else:
+                shared.append(request)
         self.counts.ran(rows)
         if shared:
             self._count(shared, run, done)
+        for request, outputs in zip(run.batch, done.answers, strict=True):
+            future = request.future
+            if not future.done():
+                future.set_result(BatchAnswer(outputs, (started - request.arrived) * 1e6, compute_us, rows))
 
     def tell(self, request: Request, answer: BatchAnswer) -> None:
         """One whole request, put together from the answers to its parts."""
         if request.gone:
             self.forget(request)
             return
-        request.future.set_result(answer)
         self.counts.answered([(self._clock() - request.arrived) * 1e6])
         self._settled(1)
+        request.future.set_result(answer)
 
     def fail(self, request: Request, error: ServingError) -> None:
         if request.gone:
             self.forget(request)
             return
-        request.future.set_exception(error)
         if not request.part:
             self.counts.failed(error.kind.value)
             self._settled(1)
+        request.future.set_exception(error)
 
     def forget(self, request: Request) -> None:
         """Its caller went away."""

@@ -29,7 +29,7 @@ from fairlead_server.batching.marks import NoMark, RunningMark
 from fairlead_server.batching.padding import for_serving
 from fairlead_server.batching.predict import Predictor
 from fairlead_server.batching.priority import level_of
-from fairlead_server.batching.request import BatchAnswer, Request
+from fairlead_server.batching.request import Awaiting, BatchAnswer, Request
 from fairlead_server.batching.rows import fixed, leading_rows, shape_key, why_not
 from fairlead_server.batching.tables import tables_of
 from fairlead_server.batching.take import Limits, Seconds
@@ -91,14 +91,28 @@ class Batcher:
         deadline: float | None = None,
         priority: int = 0,
     ) -> asyncio.Future[BatchAnswer]:
-        """Queue one request; the future holds a BatchAnswer or a ServingError. Cancelling it is enough to leave.
+        """`queue`, with a future that holds a BatchAnswer or a ServingError. Cancelling it is enough to leave."""
+        future: asyncio.Future[BatchAnswer] = self._loop.create_future()
+        self.queue(future, inputs, rows, outputs, deadline, priority)
+        return future
+
+    def queue(
+        self,
+        whom: Awaiting,
+        inputs: Mapping[str, Array],
+        rows: int | None = None,
+        outputs: tuple[str, ...] = (),
+        deadline: float | None = None,
+        priority: int = 0,
+    ) -> None:
+        """Queue one request; `whom` is told its answer, later, unless it is done before.
 
         `rows` is the size of the leading dimension (None: look), `outputs` empty means all, `deadline` is in the
         clock's seconds, `priority` as in Triton. Raises ServingError at once for what is refused: NOT_READY, INVALID,
         OVERLOADED, and DEADLINE for what could not even be met alone.
         """
         try:
-            request = self._accept(inputs, rows, outputs, deadline, priority)
+            request = self._accept(whom, inputs, rows, outputs, deadline, priority)
         except ServingError as error:
             self._answers.refused(error)
             raise
@@ -115,7 +129,6 @@ class Batcher:
             self._alarms.at("sweep", request.deadline, self._sweep)
         if not self._round_asked:
             self._ask_round()
-        return request.future
 
     async def close(self, grace_s: float = 30.0) -> bool:
         """Refuse new requests and finish what is here. After the grace time what still waits is failed; False
@@ -132,6 +145,7 @@ class Batcher:
 
     def _accept(
         self,
+        whom: Awaiting,
         inputs: Mapping[str, Array],
         rows: int | None,
         outputs: tuple[str, ...],
@@ -157,9 +171,8 @@ class Batcher:
             self._make_room(places, level)
         if deadline is not None:
             self._check_deadline(places, key, level, deadline, now)
-        future = self._loop.create_future()
         alone = not self.batching
-        return Request(inputs, places, outputs or self._every, key, deadline, now, alone, future, False, level)
+        return Request(inputs, places, outputs or self._every, key, deadline, now, alone, whom, False, level)
 
     def _make_room(self, rows: int, level: int) -> None:
         """Each priority has its own bound. A request larger than that is let in when none of it waits; it could never

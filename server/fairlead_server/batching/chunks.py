@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -44,6 +45,7 @@ def join(whole: Request, parts: Sequence[Request], done: Callable[[Request, Resu
 
     Answers that do not fit together are WrongRows: the model does not work by rows.
     """
+    futures = [cast("asyncio.Future[BatchAnswer]", part.future) for part in parts]  # that `split` has made
     left = len(parts)
     told = False
 
@@ -51,8 +53,8 @@ def join(whole: Request, parts: Sequence[Request], done: Callable[[Request, Resu
         nonlocal told
         if not told:
             told = True
-            for part in parts:
-                part.future.cancel()
+            for future in futures:
+                future.cancel()
             done(whole, result)
 
     def part_done(future: asyncio.Future[BatchAnswer]) -> None:
@@ -62,10 +64,10 @@ def join(whole: Request, parts: Sequence[Request], done: Callable[[Request, Resu
         if isinstance(fault, ServingError):
             tell(fault)
         elif not left and not future.cancelled():
-            tell(put_together([part.future.result() for part in parts]))
+            tell(put_together([future.result() for future in futures]))
 
-    for part in parts:
-        part.future.add_done_callback(part_done)
+    for future in futures:
+        future.add_done_callback(part_done)
     whole.future.add_done_callback(lambda future: tell(None) if future.cancelled() else None)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
+
+from fairlead_server.errors import ServingError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -23,6 +24,21 @@ class BatchAnswer:
     rows: int
 
 
+class Awaiting(Protocol):
+    """Whoever waits for an answer, as the batcher sees it. An asyncio.Future is one; another may act at once on what it
+    is told, and must not raise then. `done`: it was told, or has left (`cancelled`)."""
+
+    def done(self) -> bool: ...
+
+    def cancelled(self) -> bool: ...
+
+    def set_result(self, answer: BatchAnswer, /) -> None: ...
+
+    def set_exception(self, error: ServingError, /) -> None: ...
+
+    def add_done_callback(self, call: Callable[[Any], object], /) -> None: ...
+
+
 @dataclasses.dataclass(slots=True, eq=False)
 class Request:
     """`rows` counts at least 1, so that empty requests take a place too. `key` is equal for requests that may
@@ -36,7 +52,7 @@ class Request:
     deadline: float | None
     arrived: float
     alone: bool
-    future: asyncio.Future[BatchAnswer]
+    future: Awaiting
     part: bool = False
     level: int = 0
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import collections
 import random
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+from fairlead_server import log
 from fairlead_server.batching.request import BatchAnswer
 from fairlead_server.catalog.leases import Lease
 from fairlead_server.catalog.versions import WorkerCatalog
@@ -129,9 +131,11 @@ class Service:
 
 
 class UnderWay:
-    """One inference in the queue or in a run: under a lease until it is told or cancelled."""
+    """One inference in the queue or in a run: under a lease until it is told or cancelled.
 
-    __slots__ = ("_answer", "_lease", "_model", "_names", "_request", "_tell")
+    To the batcher it is who awaits the answer, and hands it on at once: no turn of the loop, no future for each."""
+
+    __slots__ = ("_at_end", "_done", "_lease", "_model", "_names", "_request", "_tell")
 
     def __init__(self, model: str, lease: Lease[Handle], request: InferRequest, terms: Terms, tell: Tell) -> None:
         checker, batcher = lease.handle.checker, lease.handle.batcher
@@ -141,26 +145,53 @@ class UnderWay:
             batcher.counts.failed(error.kind.value)
             raise
         self._model, self._lease, self._request, self._tell = model, lease, request, tell
-        self._answer = batcher.submit(inputs, None, self._names, terms.deadline, terms.priority)
-        self._answer.add_done_callback(self._answered)
+        self._done = False
+        self._at_end: tuple[Callable[[UnderWay], object], ...] = ()
+        batcher.queue(self, inputs, None, self._names, terms.deadline, terms.priority)
 
     def cancel(self) -> None:
         """Give the place in the queue and the lease back, and tell nobody. Nothing happens once it is told."""
-        self._tell = _nobody
-        self._answer.cancel()
-        self._lease.release()
+        if not self._done:
+            self._tell = _nobody
+            self._end()
 
-    def _answered(self, answer: asyncio.Future[BatchAnswer]) -> None:
-        if answer.cancelled():
-            return
+    # What the batcher asks and tells.
+
+    def done(self) -> bool:
+        return self._done
+
+    def cancelled(self) -> bool:
+        return self._tell is _nobody
+
+    def set_result(self, answer: BatchAnswer) -> None:
+        self._end()
         lease = self._lease
-        lease.release()
-        fault = answer.exception()
-        if fault is None:
-            outputs = lease.handle.checker.answer(self._names, answer.result().outputs)
-            self._tell(InferResponse(self._model, lease.version, self._request.id, outputs))
+        try:
+            outputs = lease.handle.checker.answer(self._names, answer.outputs)
+        except Exception as fault:  # a session that gives other outputs than it says
+            self._hand_on(fault)
         else:
-            self._tell(fault)
+            self._hand_on(InferResponse(self._model, lease.version, self._request.id, outputs))
+
+    def set_exception(self, error: ServingError) -> None:
+        self._end()
+        self._hand_on(error)
+
+    def add_done_callback(self, call: Callable[[UnderWay], object]) -> None:
+        self._at_end = (*self._at_end, call)
+
+    def _end(self) -> None:
+        self._done = True
+        self._lease.release()
+        for call in self._at_end:
+            call(self)
+
+    def _hand_on(self, outcome: Outcome) -> None:
+        """Whatever becomes of it, those who shared the run are told, too (rule 3)."""
+        try:
+            self._tell(outcome)
+        except Exception:
+            log.error("an answer was lost", model=self._model, trace=traceback.format_exc())
 
 
 def _nobody(_outcome: Outcome) -> None:

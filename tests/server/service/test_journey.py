@@ -230,3 +230,43 @@ def test_metadata_tells_the_ready_versions_and_the_tensors() -> None:
         assert not world.service.model_ready("adder", None)
 
     asyncio.run(story())
+
+
+def test_one_whose_teller_fails_costs_the_others_of_its_run_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """Whoever is told acts at once, inside the batcher's turn: what fails there is logged, and goes no further."""
+
+    async def story() -> None:
+        world = World("3", route=Route({"3": 1.0}))
+        told: asyncio.Queue[Any] = asyncio.Queue()
+
+        def failing(_outcome: object) -> None:
+            raise ZeroDivisionError("in the door")
+
+        for tell in (failing, told.put_nowait, failing, told.put_nowait):
+            world.service.submit("adder", None, adding(), {}, NO_TERMS, tell)
+        answers = [await asyncio.wait_for(told.get(), 5) for _ in range(2)]
+        assert [answer.version for answer in answers] == ["3", "3"]
+        assert (world.counts("3").requests, world.catalog.leases) == (4, 0)
+
+    asyncio.run(story())
+    assert "ZeroDivisionError: in the door" in capfd.readouterr().err
+
+
+def test_a_large_request_that_is_cancelled_leaves_the_queue_at_once() -> None:
+    """With all its parts, and without a word to who asked."""
+
+    async def story() -> None:
+        world = World("3", route=Route({"3": 1.0}), settings=VersionSettings(max_batch_size=2))
+        world.gate.clear()
+        rows = Tensor("x", "FP32", np.ones((9, 2), np.float32))
+        told: list[Any] = []
+        under_way = world.service.submit("adder", None, InferRequest([rows]), {}, NO_TERMS, told.append)
+        await asyncio.sleep(0.02)
+        under_way.cancel()
+        under_way.cancel()
+        assert world.catalog.leases == 0
+        world.gate.set()
+        assert (await asyncio.wait_for(world.ask(), 5))[0] == "3"
+        assert (told, world.counts("3").failures, len(world.ran)) == ([], {"cancelled": 1}, 2)
+
+    asyncio.run(story())
