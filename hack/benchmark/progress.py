@@ -29,9 +29,11 @@ class Progress:
         self._out(f"{_clock(self._now() - self._began)} {self._where()}{text}")
 
     def fail(self, text: str) -> None:
-        """Told once, however many rounds it fails in."""
-        if text not in self.failures:
-            self.failures.append(text)
+        """Told whole, and kept once by its first line, however many rounds it fails in; what follows it (the end of a
+        log) is kept by its last line."""
+        first, *more = text.strip().splitlines() or [""]
+        if not any(failure.startswith(first) for failure in self.failures):
+            self.failures.append(f"{first} {more[-1].strip()}" if more else first)
         self.say(f"NOT MEASURED: {text}")
 
     def _where(self) -> str:

@@ -87,7 +87,7 @@ def _facts(results: Results) -> Iterator[str]:
 def _failures(results: Results) -> Iterator[str]:
     if results.failures:
         yield from ("## Asked for and not measured", "")
-        yield from (f"- {' '.join(failure.split())[:300]}" for failure in results.failures)
+        yield from (f"- {' '.join(failure.split())}" for failure in results.failures)
         yield ""
 
 

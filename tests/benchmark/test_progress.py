@@ -28,6 +28,14 @@ def test_after_the_first_round_the_time_left_is_told() -> None:
     assert lines == ["0:00 begins", "1:30 [round 1 of 3] a", "3:00 [round 2 of 3, 3:00 left] b"]
 
 
+def test_the_end_of_a_log_is_kept_by_its_last_line() -> None:
+    lines: list[str] = []
+    progress = Progress(2, lines.append)
+    for port in (1, 2):
+        progress.fail(f"kserve ended with status 1:\nTraceback\nOSError: port {port} is taken\n")
+    assert progress.failures == ["kserve ended with status 1: OSError: port 1 is taken"]
+
+
 def test_what_fails_in_every_round_is_one_failure() -> None:
     lines: list[str] = []
     progress = Progress(2, lines.append)

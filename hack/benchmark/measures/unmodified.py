@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 
 from benchmark.figures import Figure
+from benchmark.load.generator import GeneratorFailed
 from benchmark.load.perf_analyzer import Protocol, perf_analyzer
 from benchmark.measure import Bench
 from benchmark.subject import Endpoint, Subject
@@ -27,6 +28,10 @@ class Unmodified:
             try:
                 with subject.serve([bench.models[_MODEL]], bench.threads) as endpoint:
                     yield from self._measured(bench, subject, endpoint)
+            except GeneratorFailed as fault:
+                # Not every peer lets itself be asked what perf_analyzer asks: pytriton wants a token for it.
+                tell = bench.fail if subject.role == "fairlead" else bench.say
+                tell(f"{subject.name}, perf_analyzer: {fault}")
             except Exception as fault:  # whatever a subject can bring: the others go on
                 bench.fail(f"{subject.name}, perf_analyzer: {fault}")
 
