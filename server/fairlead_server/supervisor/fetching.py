@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from fairlead_server import log
 from fairlead_server.link.messages import Fetch, Fetched, FetchFailed, Forget, FromFetcher
@@ -18,9 +18,12 @@ AT_ONCE = 4
 
 
 class Fetcher:
-    def __init__(self, launch: Launch, times: Times) -> None:
+    """`serving`: whether there is traffic that a fetch must not be felt by."""
+
+    def __init__(self, launch: Launch, times: Times, serving: Callable[[], bool] = lambda: False) -> None:
         self._launch = launch
         self._times = times
+        self._serving = serving
         self._child: Child | None = None
         self._open: dict[int, tuple[Fetch, asyncio.Future[Fetched | FetchFailed]]] = {}
         self._ids = itertools.count(1)
@@ -59,6 +62,8 @@ class Fetcher:
         self._open[request.id] = (request, future)
         if self._child is not None:
             self._child.send(request)
+            if self._serving():
+                self._child.yield_to_traffic()
         try:
             async with asyncio.timeout(self._times.fetch):
                 return await future

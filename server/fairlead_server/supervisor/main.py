@@ -62,8 +62,8 @@ class Supervisor:
         self.draining = False
         launch = Launch(self._settings, self.boot, command)
         self._journal = Journal.open(self._folder / "journal")
-        self._fetcher = Fetcher(launch, self._times)
-        self._trials = Trials(launch, self._times)
+        self._fetcher = Fetcher(launch, self._times, self._is_serving)
+        self._trials = Trials(launch, self._times, self._is_serving)
         self._obedience = Obedience(Wanted(_kept(self._folder)), self._fetcher.forget, self._renew)
         self._workers = Workers(launch, home.ports.http.fileno(), self._times, self._obedience)
         self._versions = Versions(
@@ -237,6 +237,9 @@ class Supervisor:
             self._waiting.close()
         elif now - self._alone_since >= self._times.waiting and not self._waiting.is_open:
             self._waiting.open("no worker of this replica is ready: try again", 1)
+
+    def _is_serving(self) -> bool:
+        return bool(self._workers.accepting())
 
     def _may_load(self, need: memory.Need, others: memory.Taken) -> tuple[str, bool]:
         workers = self._settings.workers

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 
 from fairlead_server.link.messages import Load, Moved, ToSupervisor
 from fairlead_server.models.profile import Profile
@@ -48,9 +49,12 @@ Verdict = Passed | Refused | Died
 
 
 class Trials:
-    def __init__(self, launch: Launch, times: Times) -> None:
+    """`serving`: whether there is traffic that a trial must not be felt by."""
+
+    def __init__(self, launch: Launch, times: Times, serving: Callable[[], bool] = lambda: False) -> None:
         self._launch = launch
         self._times = times
+        self._serving = serving
         self._spare: asyncio.Task[Child] | None = None  # given nothing yet
         self._used: Child | None = None  # all that it tried has passed
         self._running: Child | None = None
@@ -80,6 +84,8 @@ class Trials:
     async def _in(self, child: Child, load: Load, *, last: bool) -> Verdict:
         """Its process goes with every verdict but a good one."""
         self._running, self._used, passed = child, None, False
+        if self._serving():
+            child.yield_to_traffic()
         try:
             verdict = await self._try(child, load)
             passed = isinstance(verdict, Passed)
