@@ -18,7 +18,7 @@ from functools import partial
 
 from fairlead_server import log
 from fairlead_server.batching import chunks
-from fairlead_server.batching.admission import Ahead, Inflow, refusal
+from fairlead_server.batching.admission import Ahead, refusal
 from fairlead_server.batching.alarms import Alarms
 from fairlead_server.batching.answers import Answers, within
 from fairlead_server.batching.budget import TurnBudget
@@ -41,6 +41,7 @@ from fairlead_server.models.signature import Signature
 
 _LATE = "the deadline passed, or came too near for a run, while the request waited"
 _ONE_OF, _LONG_US = 8, 200.0  # of the short runs, every eighth is learned from
+_SWEPT = 16  # a full queue is looked through for those who left only so often that a refusal stays cheap
 _STALE_S = 1.0  # a prediction that no run has confirmed for so long refuses nothing by itself
 
 
@@ -72,7 +73,7 @@ class Batcher:
         self._limits = Limits(settings.max_batch_size, settings.max_queue_delay_us / 1e6, preferred)
         self._slo_s = settings.slo_ms / 1e3
         self._predictor = Predictor(tables_of(profile, self._lengths, self._one_shape))
-        self._inflow = Inflow()
+        self._crowded = 0  # refusals since the queue was looked through
         self._last_run = -math.inf
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -178,12 +179,14 @@ class Batcher:
         """Each priority has its own bound. A request larger than that is let in when none of it waits; it could never
         be served else."""
         limit = self._settings.max_queue_rows
-        for sweep in (True, False):
+        waiting = self._waiting.rows_of(level)
+        self._crowded += 1
+        if waiting and waiting + rows > limit and self._crowded > self._waiting.rows // _SWEPT:
+            self._crowded = 0
+            self._sweep()
             waiting = self._waiting.rows_of(level)
-            if not waiting or waiting + rows <= limit:
-                return
-            if sweep:
-                self._sweep()
+        if not waiting or waiting + rows <= limit:
+            return
         whose = f"the queue of priority {level + 1}" if self._settings.priority_levels else "the queue"
         message = f"{whose} is full ({waiting} rows wait, {limit} may); try again later"
         raise ServingError(Kind.OVERLOADED, message, retry_after=1.0)
@@ -200,7 +203,7 @@ class Batcher:
             return
         seconds = partial(self._predictor.seconds, key, now)
         first, others_s = waiting.ahead(level, key, limit, partial(self._predict, now))
-        rate = self._inflow.rate if self.batching else 0.0
+        rate = waiting.rate(level) if self.batching else 0.0
         ahead = Ahead(instances.free_at(now), first, others_s, rate, instances.count)
         error = refusal(rows, deadline, limit, ahead, now, seconds)
         if error is not None:
@@ -243,7 +246,7 @@ class Batcher:
     def _start(self, batch: list[Request], now: float) -> None:
         run = Run(batch, names_of(batch, self._every), now, by_rows=self.batching, lengths=self._lengths)
         key = batch[0].key
-        self._inflow.sample(self._waiting.entered, now)
+        self._waiting.sample(now)
         us = self._predictor.us(key, run.rows, now)
         self._instances.start(run, us, self._finish)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterator
 from itertools import chain, islice
 from typing import NamedTuple
 
+from fairlead_server.batching.admission import Inflow
 from fairlead_server.batching.request import Request
 from fairlead_server.batching.take import Limits, Seconds, Take, take
 
@@ -42,23 +43,24 @@ class Lane(deque[Request]):
 
 
 class Level:
-    """The lanes of one priority, by shape; none of them is empty."""
+    """The lanes of one priority, by shape; none of them is empty. `entered` counts the rows that ever came."""
 
-    __slots__ = ("lanes", "rows")
+    __slots__ = ("entered", "inflow", "lanes", "rows")
 
     def __init__(self) -> None:
         self.lanes: dict[Hashable, Lane] = {}
         self.rows = 0
+        self.entered = 0
+        self.inflow = Inflow()
 
 
 class Lanes:
-    """`rows` wait in all; `entered` counts the rows that ever came."""
+    """`rows` wait in all."""
 
     def __init__(self) -> None:
         self._levels: dict[int, Level] = {0: Level()}
         self._order = [0]
         self.rows = 0
-        self.entered = 0
 
     def __bool__(self) -> bool:
         return self.rows > 0
@@ -68,6 +70,15 @@ class Lanes:
 
     def rows_of(self, level: int) -> int:
         return self._levels[level].rows if level in self._levels else 0
+
+    def sample(self, now: float) -> None:
+        """Note how much has come in; now and then, before `rate` is asked."""
+        for level in self._levels.values():
+            level.inflow.sample(level.entered, now)
+
+    def rate(self, number: int) -> float:
+        """Rows a second that have come in lately, of this priority and above."""
+        return sum([level.inflow.rate for at, level in self._levels.items() if at <= number])
 
     def put(self, request: Request) -> None:
         """At the end of its lane."""
@@ -81,14 +92,15 @@ class Lanes:
         rows = request.rows
         lane.rows += rows
         level.rows += rows
+        level.entered += rows
         self.rows += rows
-        self.entered += rows
 
     def put_back(self, request: Request) -> None:
         """At the head of its lane."""
         self.put(request)
-        self.entered -= request.rows
-        self._levels[request.level].lanes[request.key].rotate(1)
+        level = self._levels[request.level]
+        level.entered -= request.rows
+        level.lanes[request.key].rotate(1)
 
     def next_batch(self, limits: Limits, now: float, seconds: SecondsOf) -> Left:
         """The batch that starts next; empty when all that is left waits to fill."""
