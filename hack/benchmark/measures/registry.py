@@ -6,7 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from benchmark.measure import Measure
-from benchmark.measures import catalog, engines, lengths, loading, memory, ready, throughput, unmodified
+from benchmark.measures import (
+    beside,
+    catalog,
+    engines,
+    lengths,
+    loading,
+    memory,
+    overload,
+    ready,
+    throughput,
+    unmodified,
+)
 
 
 class Entry(NamedTuple):
@@ -30,6 +41,8 @@ ENTRIES = (
     Entry((loading.NAME,), loading.LoadUnderLoad, ("wrk", "vegeta"), most_rounds=3),
     Entry(("catalog-change",), catalog.CatalogChange, ("vegeta",), most_rounds=3),
     Entry(("catalog-change-5000",), catalog.CatalogChange, ("vegeta",), most_rounds=1),
+    Entry(overload.Overload.names, lambda _: overload.Overload(), ("wrk", "vegeta"), beside=True, most_rounds=3),
+    Entry(beside.Beside.names, lambda _: beside.Beside(), ("wrk", "vegeta"), beside=True, most_rounds=3),
     Entry((memory.NAME,), memory.Memory, beside=True, most_rounds=1),
     Entry(tuple(name for name, _, _ in ready.ROWS), ready.Ready, most_rounds=3),
 )
