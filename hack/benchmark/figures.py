@@ -40,6 +40,11 @@ class Load(msgspec.Struct, frozen=True):
     busy: float = 0.0
 
 
+def failures(load: Load) -> str:
+    """For a note: "12 timeout, 3 503", or "" where nothing failed."""
+    return ", ".join(f"{count} {kind}" for kind, count in load.failed.items())
+
+
 class Row(msgspec.Struct, frozen=True):
     """A line of the report. `value` is the median of `rounds`. `ratio` is to `against`, the best peer or the limit that
     the goal names; `met` is None where the goal is only to tell. `cause` says where a missed goal's time goes."""

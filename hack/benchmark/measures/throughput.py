@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from benchmark.answers import check
-from benchmark.figures import Figure, Load
+from benchmark.figures import Figure, Load, failures
 from benchmark.goals import IN_PROCESS
 from benchmark.load.calls import call_of
 from benchmark.load.generator import GeneratorFailed
@@ -118,7 +118,7 @@ def _figures(row: Closed, subject: str, load: Load) -> Iterator[Figure]:
 
 
 def _note(load: Load) -> str:
-    failed = ", ".join(f"{count} {kind}" for kind, count in load.failed.items())
+    failed = failures(load)
     return f"{load.generator} took {load.busy:.2f} cores" + (f"; failed: {failed}" if failed else "")
 
 
