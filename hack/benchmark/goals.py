@@ -56,7 +56,7 @@ GOALS = (
     Goal("beside", "at most", 3, parts=("p99 alone",), part="p99 beside"),
     Goal("memory", "at most", 1.2, parts=("replica",), part="after unloading"),
     Goal("ready-edge", "at most", 3),
-    Goal("ready-ray", "at most", 25),
+    Goal("ready-ray", "at most", 25, subject=FAIRLEAD_RAY),
 )
 """Parts are spelt as here by whoever measures them; what a measure tells beyond them is its own."""
 

@@ -18,6 +18,12 @@ PANELS = ("tiny-json-c32", "tiny-json-c1", "mlp-binary-c32", "mlp-grpc-c32", "re
 _COLUMNS, _PANEL, _GAP, _EDGE = 2, 470, 30, 20
 _NAMES, _VALUES = 165, 95  # widths beside the bars
 _HEAD, _BAR, _STEP, _FOOT = 30, 14, 21, 16
+_LABELS = {
+    FAIRLEAD: "Fairlead",
+    "Triton (Python back end), bound by pytriton": "Triton (Python, pytriton)",
+    IN_PROCESS: "ONNX Runtime alone",
+}
+_LONGEST = 26  # characters of a name
 _STYLE = """
 text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill: #1f2328 }
 .page { fill: #ffffff } .title { font-size: 13px; font-weight: 600 } .small { font-size: 11px; fill: #59636e }
@@ -97,9 +103,14 @@ def _draw(panel: Panel, x: int, y: int) -> Iterator[str]:
     for at, bar in enumerate(panel.bars):
         top = y + _HEAD + at * _STEP
         length = max(1.0, room * bar.value / most)
-        yield _text(x + _NAMES - 8, top + 11, bar.name.capitalize() if bar.name == FAIRLEAD else bar.name, "", "end")
+        yield _text(x + _NAMES - 8, top + 11, _label(bar.name), "", "end")
         yield f'<rect class="{bar.kind}" x="{x + _NAMES}" y="{top}" width="{length:.1f}" height="{_BAR}" rx="2"/>'
         yield _text(round(x + _NAMES + length + 6), top + 11, f"{number(bar.value)} {_short(bar.unit)}", "")
+
+
+def _label(name: str) -> str:
+    known = _LABELS.get(name, name)
+    return known if len(known) <= _LONGEST else f"{known[: _LONGEST - 1]}…"
 
 
 def _text(x: int, y: int, text: str, kind: str, anchor: str = "start") -> str:

@@ -65,6 +65,11 @@ def test_what_was_not_measured_has_no_panel() -> None:
     assert len(bars(everything)) == len(PANELS)
 
 
+def test_a_long_name_is_cut_and_not_drawn_over_its_neighbour() -> None:
+    found = Results("2026-01-02", {}, {}, (Described("n" * 60, "peer", ""),), (row("n" * 60, 1.0),))
+    assert "n" * 25 + "…" in texts(found)
+
+
 def test_it_needs_nothing_from_elsewhere() -> None:
     text = svg(results(row("fairlead", 1.0)))
     assert "prefers-color-scheme: dark" in text
