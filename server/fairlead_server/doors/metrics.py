@@ -6,23 +6,23 @@ A scrape waits for no worker: it tells what the supervisor knows. docs/metrics.m
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 from fairlead_server.batching.counts import LATENCY_BOUNDS_US, ROWS_BOUNDS
 from fairlead_server.doors.answers import Answer, error_answer, json_answer
 from fairlead_server.doors.asgi import Send, send_answer
 from fairlead_server.doors.body import Receive
+from fairlead_server.doors.exposition import family, histogram, labels
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.link.messages import Histogram, VersionCounts
+from fairlead_server.link.messages import VersionCounts
 
 _TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-_LABELS = ("model", "version")
+_LATENCY_BOUNDS = [f"{bound * 1e-6:g}" for bound in LATENCY_BOUNDS_US]  # seconds
+_ROWS_BOUNDS = [f"{bound:g}" for bound in ROWS_BOUNDS]
 
 # Triton's reasons for our kinds of error; what is not here is OTHER.
 REASONS = {
@@ -97,140 +97,134 @@ class Replica(Protocol):
 class MetricsApp:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Collector(replica))
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        await send_answer(self._answer(scope["path"], scope["method"]), send)
+        await send_answer(await self._answer(scope["path"], scope["method"]), send)
 
-    def _answer(self, path: str, method: str) -> Answer:
+    async def _answer(self, path: str, method: str) -> Answer:
         if path not in ("/metrics", "/livez", "/readyz"):
             return error_answer(ServingError(Kind.NOT_FOUND, "there are /metrics, /livez and /readyz here"))
         if method not in ("GET", "HEAD"):
             return error_answer(ServingError(Kind.NOT_ALLOWED, f"{path} takes GET"), headers=[(b"allow", b"GET")])
         if path == "/metrics":
-            return Answer(200, [_TEXT], [page(self._registry)])
+            return Answer(200, [_TEXT], await self._page())
         reason = self._replica.not_ready() if path == "/readyz" else ""
         if reason:
             return error_answer(ServingError(Kind.NOT_READY, reason))
         return json_answer(200, {"ready" if path == "/readyz" else "live": True})
 
-
-def page(registry: CollectorRegistry) -> bytes:
-    """The text format. Triton's counters have no `_total`, which the library would add: they are handed over
-    as of unknown kind, and their kind is put right here."""
-    text: bytes = generate_latest(registry)
-    for name in (*(name for name, _, _ in _TRITON), "nv_inference_request_failure"):
-        text = text.replace(b"# TYPE %s untyped" % name.encode(), b"# TYPE %s counter" % name.encode())
-    return text
-
-
-class _Collector(Collector):
-    def __init__(self, replica: Replica) -> None:
-        self._replica = replica
-
-    def collect(self) -> Iterator[Metric]:
-        scrape = self._replica.scrape()
-        yield from _of_counts(scrape.counts)
-        yield from _of_versions(scrape.versions)
-        yield from _of_workers(scrape)
-        yield from _of_replica(scrape)
+    async def _page(self) -> list[bytes]:
+        """One family after the other: of thousands of versions the page takes a while, and others are answered too."""
+        parts = []
+        for part in page(self._replica.scrape()):
+            parts.append(part.encode())
+            await asyncio.sleep(0)
+        return parts
 
 
-def _of_counts(counts: Sequence[VersionCounts]) -> Iterator[Metric]:
+def page(scrape: Scrape) -> Iterator[str]:
+    """Every family, each whole."""
+    yield from _of_counts([_Counted.of(held) for held in scrape.counts])
+    yield from _of_versions(scrape.versions)
+    yield from _of_workers(scrape)
+    yield from _of_replica(scrape)
+
+
+class _Counted(NamedTuple):
+    """A version's counts, with its two labels as they are written."""
+
+    model: str
+    version: str
+    both: str
+    counts: VersionCounts
+
+    @classmethod
+    def of(cls, counts: VersionCounts) -> _Counted:
+        model, version = labels({"model": counts.model}), labels({"version": counts.version})
+        return cls(model, version, f"{model},{version}", counts)
+
+
+def _of_counts(versions: Sequence[_Counted]) -> Iterator[str]:
     for name, text, field in _TRITON:
-        metric = Metric(name, text, "unknown")
-        for held in counts:
-            metric.add_sample(name, {"model": held.model, "version": held.version}, getattr(held, field))
-        yield metric
-    yield _failures(counts)
-    kinds = CounterMetricFamily(
-        "fairlead_failures", "Requests that failed, by kind of error", labels=[*_LABELS, "kind"]
+        of = attrgetter(field)
+        yield family(name, "counter", text, ((held.both, of(held.counts)) for held in versions))
+    yield family(
+        "nv_inference_request_failure", "counter", "Requests that failed, by Triton's reasons",
+        (sample for held in versions for sample in _failures(held)),
+    )  # fmt: skip
+    yield family(
+        "fairlead_failures_total", "counter", "Requests that failed, by kind of error",
+        (
+            (f"{labels({'kind': kind})},{held.both}", number)
+            for held in versions
+            for kind, number in held.counts.failures.items()
+        ),
+    )  # fmt: skip
+    queued = ((held.both, held.counts.queued_rows) for held in versions)
+    yield family("fairlead_queue_rows", "gauge", "Rows that wait", queued)
+    leases = ((held.both, held.counts.leases) for held in versions)
+    yield family("fairlead_leases", "gauge", "Requests that hold the version now", leases)
+    asked = [held for held in versions if held.counts.runs or held.counts.requests]
+    latency = ((held.both, held.counts.latency.counts, held.counts.latency.sum * 1e-6) for held in asked)
+    yield histogram("fairlead_latency_seconds", "Arrival to answer", _LATENCY_BOUNDS, latency)
+    rows = ((held.both, held.counts.batch_rows.counts, held.counts.batch_rows.sum) for held in asked)
+    yield histogram("fairlead_batch_rows", "Rows of one run", _ROWS_BOUNDS, rows)
+
+
+def _failures(held: _Counted) -> Iterator[tuple[str, int]]:
+    reasons = dict.fromkeys(("REJECTED", "CANCELED", "BACKEND", "OTHER"), 0)
+    for kind, number in held.counts.failures.items():
+        reasons[REASONS.get(kind, "OTHER")] += number
+    for reason, number in reasons.items():
+        yield f'{held.model},reason="{reason}",{held.version}', number
+
+
+def _of_versions(versions: Sequence[VersionReading]) -> Iterator[str]:
+    named = [(labels({"model": held.model, "version": held.version}), held) for held in versions]
+    states = ((labels({"model": held.model, "state": held.state, "version": held.version}), 1) for held in versions)
+    yield family("fairlead_version_state", "gauge", "1 for the state it is in", states)
+    yield family(
+        "fairlead_route_weight", "gauge", "Weight in the route in effect", ((of, held.weight) for of, held in named)
     )
-    rows = GaugeMetricFamily("fairlead_queue_rows", "Rows that wait", labels=_LABELS)
-    leases = GaugeMetricFamily("fairlead_leases", "Requests that hold the version now", labels=_LABELS)
-    latency = HistogramMetricFamily("fairlead_latency_seconds", "Arrival to answer", labels=_LABELS)
-    batch = HistogramMetricFamily("fairlead_batch_rows", "Rows of one run", labels=_LABELS)
-    for held in counts:
-        labels = (held.model, held.version)
-        for kind, number in held.failures.items():
-            kinds.add_metric([*labels, kind], number)
-        rows.add_metric(labels, held.queued_rows)
-        leases.add_metric(labels, held.leases)
-        _add(latency, labels, held.latency, LATENCY_BOUNDS_US, 1e-6)
-        _add(batch, labels, held.batch_rows, ROWS_BOUNDS, 1.0)
-    yield from (kinds, rows, leases, latency, batch)
-
-
-def _failures(counts: Sequence[VersionCounts]) -> Metric:
-    metric = Metric("nv_inference_request_failure", "Requests that failed, by Triton's reasons", "unknown")
-    for held in counts:
-        reasons = dict.fromkeys(("REJECTED", "CANCELED", "BACKEND", "OTHER"), 0)
-        for kind, number in held.failures.items():
-            reasons[REASONS.get(kind, "OTHER")] += number
-        for reason, number in reasons.items():
-            labels = {"model": held.model, "version": held.version, "reason": reason}
-            metric.add_sample("nv_inference_request_failure", labels, number)
-    return metric
-
-
-def _add(
-    metric: HistogramMetricFamily, labels: Sequence[str], held: Histogram, bounds: Sequence[float], scale: float
-) -> None:
-    buckets, total = [], 0
-    for bound, count in zip([*bounds, float("inf")], held.counts, strict=True):
-        total += count
-        buckets.append(("+Inf" if bound == float("inf") else f"{bound * scale:g}", float(total)))
-    metric.add_metric(labels, buckets, held.sum * scale)
-
-
-def _of_versions(versions: Sequence[VersionReading]) -> Iterator[Metric]:
-    state = GaugeMetricFamily("fairlead_version_state", "1 for the state it is in", labels=[*_LABELS, "state"])
-    weight = GaugeMetricFamily("fairlead_route_weight", "Weight in the route in effect", labels=_LABELS)
-    size = GaugeMetricFamily("fairlead_version_bytes", "Resident memory in one worker, measured", labels=_LABELS)
-    for held in versions:
-        state.add_metric([held.model, held.version, held.state], 1)
-        weight.add_metric([held.model, held.version], held.weight)
-        size.add_metric([held.model, held.version], held.bytes)
+    yield family(
+        "fairlead_version_bytes", "gauge", "Resident memory in one worker, measured",
+        ((of, held.bytes) for of, held in named),
+    )  # fmt: skip
     ready = sum(held.state == "ready" for held in versions)
-    yield from (state, weight, size)
-    yield GaugeMetricFamily("fairlead_versions_ready", "Versions ready in every accepting worker", value=ready)
+    yield _one("fairlead_versions_ready", "gauge", "Versions ready in every accepting worker", ready)
 
 
-def _of_workers(scrape: Scrape) -> Iterator[Metric]:
-    rss = GaugeMetricFamily("fairlead_worker_rss_bytes", "Resident memory", labels=["worker"])
-    lag = GaugeMetricFamily(
-        "fairlead_worker_loop_lag_seconds", "Worst delay of its loop in a second", labels=["worker"]
+def _of_workers(scrape: Scrape) -> Iterator[str]:
+    workers = [(labels({"worker": worker.id}), worker) for worker in scrape.workers]
+    lags = ((of, worker.loop_lag_ms / 1e3) for of, worker in workers)
+    states = (
+        (labels({"state": state}), sum(worker.state == state for worker in scrape.workers))
+        for state in ("starting", "accepting", "draining")
     )
-    connections = GaugeMetricFamily("fairlead_connections", "Open connections", labels=["worker"])
-    states = GaugeMetricFamily("fairlead_workers", "Workers by state", labels=["state"])
-    for worker in scrape.workers:
-        rss.add_metric([worker.id], worker.rss_bytes)
-        lag.add_metric([worker.id], worker.loop_lag_ms / 1e3)
-        connections.add_metric([worker.id], worker.connections)
-    for state in ("starting", "accepting", "draining"):
-        states.add_metric([state], sum(worker.state == state for worker in scrape.workers))
-    yield from (rss, lag, connections, states)
-    yield CounterMetricFamily("fairlead_worker_starts", "Workers started", value=scrape.worker_starts)
-    yield CounterMetricFamily(
-        "fairlead_worker_deaths", "Workers ended by a signal that was not the supervisor's", value=scrape.worker_deaths
-    )
-    yield CounterMetricFamily(
-        "fairlead_worker_stuck", "Workers killed because they were silent", value=scrape.worker_stuck
-    )
+    resident = ((of, worker.rss_bytes) for of, worker in workers)
+    yield family("fairlead_worker_rss_bytes", "gauge", "Resident memory", resident)
+    yield family("fairlead_worker_loop_lag_seconds", "gauge", "Worst delay of its loop in a second", lags)
+    connections = ((of, worker.connections) for of, worker in workers)
+    yield family("fairlead_connections", "gauge", "Open connections", connections)
+    yield family("fairlead_workers", "gauge", "Workers by state", states)
+    yield _one("fairlead_worker_starts_total", "counter", "Workers started", scrape.worker_starts)
+    died = "Workers ended by a signal that was not the supervisor's"
+    yield _one("fairlead_worker_deaths_total", "counter", died, scrape.worker_deaths)
+    yield _one("fairlead_worker_stuck_total", "counter", "Workers killed because they were silent", scrape.worker_stuck)
 
 
-def _of_replica(scrape: Scrape) -> Iterator[Metric]:
-    refused = CounterMetricFamily("fairlead_refused", "Requests that reached no version", labels=["kind"])
-    for kind, number in scrape.refused.items():
-        refused.add_metric([kind], number)
-    yield refused
-    yield CounterMetricFamily(
-        "fairlead_turned_away", "Connections answered 503 while no worker accepted", value=scrape.turned_away
-    )
-    yield GaugeMetricFamily("fairlead_ready", "1 while traffic should come here", value=scrape.ready)
-    yield GaugeMetricFamily("fairlead_draining", "1 while the replica leaves", value=scrape.draining)
-    yield GaugeMetricFamily("fairlead_generation", "The newest catalog stored here", value=scrape.generation)
-    yield GaugeMetricFamily("fairlead_applied", "The least generation of the accepting workers", value=scrape.applied)
-    yield GaugeMetricFamily("fairlead_memory_bytes", "Memory of the replica's processes", value=scrape.memory_bytes)
-    yield GaugeMetricFamily("fairlead_memory_limit_bytes", "What it may use", value=scrape.memory_limit_bytes)
+def _of_replica(scrape: Scrape) -> Iterator[str]:
+    refused = ((labels({"kind": kind}), number) for kind, number in scrape.refused.items())
+    yield family("fairlead_refused_total", "counter", "Requests that reached no version", refused)
+    away = "Connections answered 503 while no worker accepted"
+    yield _one("fairlead_turned_away_total", "counter", away, scrape.turned_away)
+    yield _one("fairlead_ready", "gauge", "1 while traffic should come here", scrape.ready)
+    yield _one("fairlead_draining", "gauge", "1 while the replica leaves", scrape.draining)
+    yield _one("fairlead_generation", "gauge", "The newest catalog stored here", scrape.generation)
+    yield _one("fairlead_applied", "gauge", "The least generation of the accepting workers", scrape.applied)
+    yield _one("fairlead_memory_bytes", "gauge", "Memory of the replica's processes", scrape.memory_bytes)
+    yield _one("fairlead_memory_limit_bytes", "gauge", "What it may use", scrape.memory_limit_bytes)
+
+
+def _one(name: str, kind: str, text: str, value: float) -> str:
+    return family(name, kind, text, [("", value)])

@@ -11,7 +11,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from fairlead_server.batching.counts import LATENCY_BOUNDS_US, ROWS_BOUNDS
-from fairlead_server.doors.metrics import MetricsApp, Scrape, VersionReading, WorkerReading
+from fairlead_server.doors.metrics import MetricsApp, Scrape, VersionReading, WorkerReading, page
 from fairlead_server.link.messages import Histogram, VersionCounts
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -35,6 +35,11 @@ SCRAPE = Scrape(
     worker_stuck=0,
     turned_away=4,
 )
+
+
+def idle(model: str) -> VersionCounts:
+    latency, rows = Histogram([0] * len(LATENCY.counts), 0.0), Histogram([0] * len(ROWS.counts), 0.0)
+    return VersionCounts(model, "1", 0, {}, 0, 0, 0, 0, 0, 0, 0, latency, rows, 0, 0)
 
 
 @dataclasses.dataclass
@@ -72,6 +77,31 @@ def test_histograms_are_cumulative_and_in_seconds() -> None:
     assert 'fairlead_latency_seconds_bucket{le="0.0001",model="m",version="1\\""} 3.0' in page
     assert 'fairlead_latency_seconds_bucket{le="+Inf",model="m",version="1\\""} 4.0' in page
     assert 'fairlead_latency_seconds_sum{model="m",version="1\\""} 2.0' in page
+
+
+def test_a_version_that_nobody_has_asked_has_no_histograms() -> None:
+    """They would be most of the page where there are thousands; its counters are there, at zero."""
+    text = "".join(page(dataclasses.replace(SCRAPE, counts=[COUNTS, idle("other")])))
+    assert 'nv_inference_request_success{model="other",version="1"} 0.0' in text
+    assert 'fairlead_latency_seconds_count{model="other"' not in text
+
+
+def test_a_page_holds_up_no_probe() -> None:
+    """Others are answered between two families, of which each may have thousands of versions."""
+
+    async def story() -> list[str]:
+        app, told = MetricsApp(FakeReplica()), []
+
+        async def ask(path: str) -> None:
+            transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://metrics") as client:
+                await client.get(path)
+            told.append(path)
+
+        await asyncio.gather(ask("/metrics"), ask("/livez"))
+        return told
+
+    assert asyncio.run(story()) == ["/livez", "/metrics"]
 
 
 def test_the_documents_list_every_metric() -> None:
