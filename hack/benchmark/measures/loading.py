@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmark import control
-from benchmark.figures import Figure
+from benchmark.figures import Figure, Load, failures
 from benchmark.goals import FAIRLEAD
 from benchmark.load.calls import Call, call_of
 from benchmark.load.hits import Hits, between, load_of
@@ -90,10 +90,14 @@ class LoadUnderLoad:
         window = load_of(between(hits, put_s - LEAD_S / 2, end_s + AFTER_S))
         took = f"{note}; {end_s - put_s:.1f} s from the PUT to the route, {window.sent} requests in that time"
         lost = sum(all_of_it.failed.values())
-        yield Figure(NAME, FAIRLEAD, lost, "requests", "less", f"lost, {which}", f"of {all_of_it.sent}")
+        yield Figure(NAME, FAIRLEAD, lost, "requests", "less", f"lost, {which}", _told(all_of_it))
         yield Figure(NAME, FAIRLEAD, window.p99_ms, "ms", "less", f"p99, {which}", took)
         if which == "another model":
             yield Figure(NAME, FAIRLEAD, run_ms, "ms", "less", "warm-up run", f"of {OTHER}, the longest beside traffic")
+
+
+def _told(load: Load) -> str:
+    return f"of {load.sent}; {load.generator} took {load.busy:.2f} cores; failed: {failures(load) or 'none'}"
 
 
 def warm_up_ms(status: Any) -> float:
