@@ -19,7 +19,7 @@ from benchmark.load.calls import call_of
 from benchmark.load.generator import GeneratorFailed
 from benchmark.load.loops import closed_loop, open_loop
 from benchmark.measure import Bench
-from benchmark.measures.overload import DEADLINE, DEADLINE_MS, GIVE_UP_S, IN_FLIGHT, MORE, told
+from benchmark.measures.overload import DEADLINE, DEADLINE_MS, GIVE_UP_S, IN_FLIGHT, MORE, WIRE, told
 from benchmark.subject import Endpoint
 
 NAME, SMALL, BIG = "beside", "tiny", "bert"
@@ -35,22 +35,22 @@ class Beside:
 
     def round(self, bench: Bench) -> Iterator[Figure]:
         for subject in bench.subjects.values():
-            if subject.role == "limit" or "json" not in subject.protocols:
+            if subject.role == "limit" or not {"json", WIRE} <= subject.protocols:
                 continue
             bench.say(f"{subject.name}: {NAME}, {SMALL} and {BIG}")
             models = [bench.models[name] for name in self.needs]
             try:
                 with subject.serve(models, bench.threads) as endpoint:
-                    for model in models:
-                        check(endpoint, model, "json")
+                    check(endpoint, bench.models[SMALL], "json")
+                    check(endpoint, bench.models[BIG], WIRE)
                     yield from self._loaded(bench, subject.name, endpoint)
             except Exception as fault:  # the others go on
                 bench.fail(f"{subject.name}, {NAME}: {fault}")
 
     def _loaded(self, bench: Bench, name: str, endpoint: Endpoint) -> Iterator[Figure]:
         small = call_of("json", endpoint, bench.models[SMALL])
-        plain = call_of("json", endpoint, bench.models[BIG])
-        flood = call_of("json", endpoint, bench.models[BIG], parameters=DEADLINE, timeout_s=GIVE_UP_S)
+        plain = call_of(WIRE, endpoint, bench.models[BIG])
+        flood = call_of(WIRE, endpoint, bench.models[BIG], parameters=DEADLINE, timeout_s=GIVE_UP_S)
         seconds = _QUICK_S if bench.quick else 2 * bench.seconds
         closed_loop(plain, IN_FLIGHT, _WARM_UP_S)
         capacity = closed_loop(plain, IN_FLIGHT, seconds / 2)

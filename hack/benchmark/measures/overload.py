@@ -18,9 +18,10 @@ from benchmark.load.calls import call_of
 from benchmark.load.generator import GeneratorFailed
 from benchmark.load.loops import closed_loop, open_loop
 from benchmark.measure import Bench
-from benchmark.subject import Endpoint
+from benchmark.subject import Endpoint, Wire
 
 NAME, MODEL = "overload", "bert"
+WIRE: Wire = "binary"  # its answers as text would be most of the work
 DEADLINE_MS = 50.0
 DEADLINE: Mapping[str, int] = {"timeout": int(DEADLINE_MS * 1000)}
 MORE, LESS = 2.0, 0.8
@@ -37,25 +38,27 @@ class Overload:
 
     def round(self, bench: Bench) -> Iterator[Figure]:
         for subject in bench.subjects.values():
-            if subject.role == "limit" or "json" not in subject.protocols:
+            if subject.role == "limit" or WIRE not in subject.protocols:
                 continue
             bench.say(f"{subject.name}: {NAME}, {MODEL}")
             try:
                 with subject.serve([bench.models[MODEL]], bench.threads) as endpoint:
-                    check(endpoint, bench.models[MODEL], "json")
+                    check(endpoint, bench.models[MODEL], WIRE)
                     yield from self._loaded(bench, subject.name, endpoint)
             except Exception as fault:  # the others go on
                 bench.fail(f"{subject.name}, {NAME}: {fault}")
 
     def _loaded(self, bench: Bench, name: str, endpoint: Endpoint) -> Iterator[Figure]:
-        plain = call_of("json", endpoint, bench.models[MODEL])
-        timed = call_of("json", endpoint, bench.models[MODEL], parameters=DEADLINE, timeout_s=GIVE_UP_S)
+        plain = call_of(WIRE, endpoint, bench.models[MODEL])
+        timed = call_of(WIRE, endpoint, bench.models[MODEL], parameters=DEADLINE, timeout_s=GIVE_UP_S)
         seconds = _QUICK_S if bench.quick else 2 * bench.seconds
         closed_loop(plain, IN_FLIGHT, _WARM_UP_S)
         capacity = closed_loop(plain, IN_FLIGHT, seconds)
         if not capacity.good:
             raise GeneratorFailed(f"nothing was answered: {capacity.failed}")
-        yield Figure(NAME, name, capacity.rate, "requests/s", "more", "capacity", f"{IN_FLIGHT} connections, JSON")
+        yield Figure(
+            NAME, name, capacity.rate, "requests/s", "more", "capacity", f"{IN_FLIGHT} connections, HTTP binary"
+        )
         for share in (LESS, MORE):
             time.sleep(_SETTLE_S)
             load = open_loop(timed, share * capacity.rate, seconds, deadline_ms=DEADLINE_MS)
