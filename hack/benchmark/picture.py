@@ -126,5 +126,5 @@ def _footer(results: Results) -> str:
     cores, processor = results.machine.get("cores", ""), results.machine.get("processor", "")
     where = f"{cores} cores shared with the load" + (f", {processor}" if processor else "")
     return (
-        f"Median of {results.run.get('rounds', '')} rounds of one run; {where}. Dashed: limits, which serve no model."
+        f"Median of {results.run.get('rounds', '')} rounds of one run; {where}. Dashed: limits."
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Progress:
-    """`rounds` of equal length are expected: after the first, the time that is left is told, too."""
+    """After the first round the time that is left is told, too."""
 
     def __init__(self, rounds: int, out: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
         self.failures: list[str] = []
@@ -16,13 +16,12 @@ class Progress:
         self._now = now
         self._began = self._round_began = now()
         self._round = 0
-        self._first_s = 0.0
+        self._left_s = 0.0
 
-    def next_round(self) -> None:
-        now = self._now()
-        if self._round == 1:
-            self._first_s = now - self._round_began
-        self._round_began = now
+    def next_round(self, left_s: float) -> None:
+        """`left_s` is what this round and those after it are expected to take, 0 for unknown."""
+        self._round_began = self._now()
+        self._left_s = left_s
         self._round += 1
 
     def say(self, text: str) -> None:
@@ -39,8 +38,8 @@ class Progress:
     def _where(self) -> str:
         if not self._round:
             return ""
-        left = self._first_s * (self._rounds - self._round + 1) - (self._now() - self._round_began)
-        told = f", {_clock(max(0.0, left))} left" if self._first_s else ""
+        left = self._left_s - (self._now() - self._round_began)
+        told = f", {_clock(max(0.0, left))} left" if self._left_s else ""
         return f"[round {self._round} of {self._rounds}{told}] "
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,16 +23,35 @@ from benchmark.subject import Subject
 CAUSES = Path(__file__).with_name("causes.toml")
 
 
+Chosen = tuple[Measure, Entry]
+
+
 def run(
     asked: Asked, subjects: Sequence[Subject], entries: Sequence[Entry], scratch: Path, progress: Progress
 ) -> Results:
     """Measure what was asked for; the results are also in the output folder, after each round anew."""
     chosen = [entry for entry in entries if set(entry.names) & set(asked.rows) and _has_tools(entry, progress)]
     measures = [(entry.make([name for name in entry.names if name in asked.rows]), entry) for entry in chosen]
+    bench = _bench(asked, subjects, measures, scratch, progress)
+    figures: list[Figure] = []
+    found = _results(asked, bench, figures, chosen, progress)
+    for number, read in enumerate(_rounds(list(rounds(measures, asked.rounds)), bench, progress), start=1):
+        figures += read
+        found = _results(asked, bench, figures, chosen, progress)
+        results.write(found, asked.output)
+        progress.say(f"round {number} is written to {results.FILE}")
+    return found
+
+
+def _bench(
+    asked: Asked, subjects: Sequence[Subject], measures: Sequence[Chosen], scratch: Path, progress: Progress
+) -> Bench:
+    """With the models made, and the subjects installed that a measure wants."""
     needed = dict.fromkeys(model for measure, _ in measures for model in measure.needs)
-    wanted = [subject for subject in subjects if subject.role == "fairlead" or any(entry.beside for entry in chosen)]
+    everybody = any(entry.beside for _, entry in measures)
+    wanted = [subject for subject in subjects if everybody or subject.role == "fairlead"]
     progress.say(f"makes the models {', '.join(needed)}")
-    bench = Bench(
+    return Bench(
         subjects={subject.name: subject for subject in _prepared(wanted, progress)},
         models=models.build(needed, scratch / "models"),
         scratch=scratch,
@@ -40,22 +61,31 @@ def run(
         say=progress.say,
         fail=progress.fail,
     )
-    figures: list[Figure] = []
-    found = _results(asked, bench, figures, chosen, progress)
-    for number, due in enumerate(rounds(measures, asked.rounds)):
-        progress.next_round()
-        for measure in due:
-            figures += _read(measure, bench)
-        found = _results(asked, bench, figures, chosen, progress)
-        results.write(found, asked.output)
-        progress.say(f"round {number + 1} is written to {results.FILE}")
-    return found
 
 
-def rounds(measures: Sequence[tuple[Measure, Entry]], count: int) -> Iterator[list[Measure]]:
+def _rounds(plan: Sequence[Sequence[Chosen]], bench: Bench, progress: Progress) -> Iterator[list[Figure]]:
+    """The figures of each round. What is left is told by how long each measure took the last time."""
+    took_s: dict[Entry, float] = {}
+    for number, due in enumerate(plan):
+        progress.next_round(sum(took_s.get(entry, 0.0) for later in plan[number:] for _, entry in later))
+        figures: list[Figure] = []
+        for measure, entry in due:
+            begun = time.monotonic()
+            figures += _read(measure, bench if entry.beside else _alone(bench))
+            took_s[entry] = time.monotonic() - begun
+        yield figures
+
+
+def rounds(measures: Sequence[Chosen], count: int) -> Iterator[list[Chosen]]:
     """Interleaved: every round has all measures, less those that need no more rounds (A B C, A B C, A C)."""
     for number in range(count):
-        yield [measure for measure, entry in measures if number < entry.most_rounds]
+        yield [(measure, entry) for measure, entry in measures if number < entry.most_rounds]
+
+
+def _alone(bench: Bench) -> Bench:
+    """Without peers and limits."""
+    own = {name: subject for name, subject in bench.subjects.items() if subject.role == "fairlead"}
+    return dataclasses.replace(bench, subjects=own)
 
 
 def _read(measure: Measure, bench: Bench) -> Iterator[Figure]:

@@ -18,11 +18,11 @@ def test_after_the_first_round_the_time_left_is_told() -> None:
     clock = Clock()
     progress = Progress(3, lines.append, clock)
     progress.say("begins")
-    progress.next_round()
+    progress.next_round(0)
     clock.now += 90
     progress.say("a")
     clock.now += 30
-    progress.next_round()
+    progress.next_round(240)
     clock.now += 60
     progress.say("b")
     assert lines == ["0:00 begins", "1:30 [round 1 of 3] a", "3:00 [round 2 of 3, 3:00 left] b"]
@@ -40,7 +40,7 @@ def test_what_fails_in_every_round_is_one_failure() -> None:
     lines: list[str] = []
     progress = Progress(2, lines.append)
     for _ in range(2):
-        progress.next_round()
+        progress.next_round(0)
         progress.fail("kserve: ended with status 1")
     assert progress.failures == ["kserve: ended with status 1"]
     assert [line.endswith("NOT MEASURED: kserve: ended with status 1") for line in lines] == [True, True]

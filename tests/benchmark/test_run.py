@@ -139,3 +139,14 @@ def test_the_causes_beside_the_benchmark_are_about_rows_that_there_are() -> None
     from benchmark.goals import TITLES
 
     assert set(causes()) <= set(TITLES)
+
+
+def test_a_measure_of_fairlead_alone_meets_no_peer(tmp_path: Path) -> None:
+    log: list[str] = []
+    entries = [
+        Entry(("A",), lambda names: Counting(names[0], log), beside=True),
+        Entry(("B",), lambda names: Counting(names[0], log)),
+    ]
+    asked = Asked(("A", "B"), (), (), 1, 1.0, 1, False, False, False, tmp_path / "out")
+    found = run(asked, [FAIRLEAD, PEER], entries, tmp_path, Progress(1, silent))
+    assert [(row.measure, row.subject) for row in found.rows] == [("A", "fairlead"), ("A", "peer"), ("B", "fairlead")]

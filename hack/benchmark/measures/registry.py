@@ -22,7 +22,7 @@ from benchmark.measures import (
 
 class Entry(NamedTuple):
     """`make` is given those of its rows' names that were asked for; `tools` are the generators that it uses; `beside`
-    says whether it measures peers and limits, too. What takes long and varies little has fewer rounds."""
+    says whether it measures peers and limits, too. What takes long has fewer rounds than the others."""
 
     names: tuple[str, ...]
     make: Callable[[Sequence[str]], Measure]
@@ -36,15 +36,16 @@ ENTRIES = (
     Entry(
         unmodified.Unmodified.names, lambda _: unmodified.Unmodified(), ("perf_analyzer",), beside=True, most_rounds=1
     ),
-    Entry(lengths.Lengths.names, lambda _: lengths.Lengths(), ("wrk",), beside=True, most_rounds=1),
-    Entry(("engine-ray", "workers"), engines.Engines, ("wrk",)),
-    Entry((loading.NAME,), loading.LoadUnderLoad, ("wrk", "vegeta"), most_rounds=3),
-    Entry(("catalog-change",), catalog.CatalogChange, ("vegeta",), most_rounds=3),
+    Entry(lengths.Lengths.names, lambda _: lengths.Lengths(), ("wrk",), most_rounds=1),
+    Entry(("engine-ray",), engines.Engines, ("wrk",)),
+    Entry(("workers",), engines.Engines, ("wrk",), most_rounds=1),
+    Entry((loading.NAME,), loading.LoadUnderLoad, ("wrk", "vegeta"), most_rounds=1),
+    Entry(("catalog-change",), catalog.CatalogChange, ("vegeta",), most_rounds=1),
     Entry(("catalog-change-5000",), catalog.CatalogChange, ("vegeta",), most_rounds=1),
-    Entry(overload.Overload.names, lambda _: overload.Overload(), ("wrk", "vegeta"), beside=True, most_rounds=3),
-    Entry(beside.Beside.names, lambda _: beside.Beside(), ("wrk", "vegeta"), beside=True, most_rounds=3),
+    Entry(overload.Overload.names, lambda _: overload.Overload(), ("wrk", "vegeta"), beside=True, most_rounds=1),
+    Entry(beside.Beside.names, lambda _: beside.Beside(), ("wrk", "vegeta"), most_rounds=1),
     Entry((memory.NAME,), memory.Memory, beside=True, most_rounds=1),
-    Entry(tuple(name for name, _, _ in ready.ROWS), ready.Ready, most_rounds=3),
+    Entry(tuple(name for name, _, _ in ready.ROWS), ready.Ready, most_rounds=2),
 )
 NAMES = tuple(name for entry in ENTRIES for name in entry.names)
 
