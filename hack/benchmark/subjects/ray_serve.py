@@ -34,7 +34,5 @@ class RayServe(Peer):
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(base + 2),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(base + 3),
             "RAY_USAGE_STATS_ENABLED": "0",
-            # 30 and 15 s by default: not enough on a machine that is busy.
-            "RAY_raylet_start_wait_time_s": "100",
-            "RAY_agent_register_timeout_ms": "100000",
+            "RAY_raylet_start_wait_time_s": "100",  # 30 by default: not enough on a machine that is busy
         }
