@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sysconfig
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,7 @@ def main() -> None:
     how = ModelConfig(max_batch_size=MAX_BATCH_SIZE, batcher=DynamicBatcher())
     # Triton's stub is linked to libpython, which has to be this interpreter's.
     os.environ["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else its workspace would be left
     with Triton(config=config) as triton:
         for model in opened(found):
             inputs, outputs = [list(map(tensor, side)) for side in (model.inputs, model.outputs)]
