@@ -5,7 +5,8 @@
          LoadFailure              LoadFailure (the logged example fails), DeviceFailure
 
 A nice value cannot be taken back without privileges, and a session's own pool threads inherit it from the thread
-that opens the session. So each version has a fresh thread, which lowers itself only when no pool can inherit.
+that opens the session. So each version has a fresh thread, which lowers itself to where runs are before it opens the
+session, and to where loads are only when no pool can inherit.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from fairlead_server.batching.budget import IN_PLACE_US
 from fairlead_server.link.messages import Load
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.runtimes import DeviceFailure, LoadFailure, Session
-from fairlead_server.worker.process import lower_thread_priority
+from fairlead_server.worker.process import lower_thread_priority, run_below_the_loop
 
-SHORT_US = 50.0  # a hand-over to a thread and back takes about as long
 REHEARSAL_MS = 200  # warm-up of a version whose profile is known, and which is served beside it
 
 
@@ -73,6 +74,8 @@ def _open(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
     threads = 1 if _is_short(order.profile) else threads
     if (settings.threads or threads) == 1:
         lower_thread_priority()
+    else:
+        run_below_the_loop()
     before = warm.resident_bytes()
     session = open_session(Path(order.path), settings, threads)
     lower_thread_priority()
@@ -84,12 +87,12 @@ def _open(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
 
 
 def _is_short(profile: Profile | None) -> bool:
-    """Whether no run of it is long enough to be shared out. A session's pool takes a thread and 57 kB for each further
+    """Whether all of its runs happen on the loop's own thread, too short to be shared out. A session's pool takes a thread and 57 kB for each further
     one, which thousands of small models would take for nothing."""
     if profile is None:
         return False
     tables = [profile.latency_us, *profile.latency_by_length.values()]
-    return 0 < max((us for table in tables for us in table.values()), default=0.0) < SHORT_US
+    return 0 < max((us for table in tables for us in table.values()), default=0.0) < IN_PLACE_US
 
 
 def _failure(fault: Exception) -> LoadFailure | DeviceFailure:

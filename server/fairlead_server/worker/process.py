@@ -14,7 +14,8 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = 500  # of the replica's processes the supervisor is the last that the kernel should take
-LOADING_NICE = 10
+RUNNING_NICE = 5  # of runs on threads: the loop, which answers everybody, goes first
+LOADING_NICE = 15
 
 
 def become_child() -> None:
@@ -31,11 +32,19 @@ def become_child() -> None:
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJ))
 
 
-def lower_thread_priority() -> None:
+def lower_thread_priority(nice: int = LOADING_NICE) -> None:
     """This thread alone: on Linux the nice value belongs to the thread. There is no way back for it, or for the
-    threads it starts."""
+    threads it starts. Who is lower already stays there."""
+    thread = threading.get_native_id()
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADING_NICE)
+        if os.getpriority(os.PRIO_PROCESS, thread) < nice:
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
+
+
+def run_below_the_loop() -> None:
+    """This thread, and a session's own that it starts, give way to the loop. Measured with a small model beside a flood
+    on a big one, on two cores: the small one's p99 went from 25 to 12 ms, and the flood's goodput stayed."""
+    lower_thread_priority(RUNNING_NICE)
 
 
 def resident_bytes() -> int:

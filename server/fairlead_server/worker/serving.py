@@ -21,7 +21,7 @@ from fairlead_server.worker.arguments import Arguments
 from fairlead_server.worker.entrance import Entrance
 from fairlead_server.worker.keeper import Keeper
 from fairlead_server.worker.lag import LoopLag
-from fairlead_server.worker.process import resident_bytes
+from fairlead_server.worker.process import resident_bytes, run_below_the_loop
 
 COUNTS_S = 1.0
 FLUSH_S = 2.0
@@ -31,7 +31,7 @@ class Worker:
     """Made inside the running loop."""
 
     def __init__(self, link: Link[Any], arguments: Arguments) -> None:
-        threads = RunThreads(max(2, arguments.cores))
+        threads = RunThreads(max(2, arguments.cores), run_below_the_loop)
         self._link = link
         self._keeper = Keeper(link, threads, Marks(arguments.marks_fd), arguments.cores, self._push_counts)
         self._service = Service(self._keeper.catalog, build=_build())
