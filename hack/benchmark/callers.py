@@ -21,7 +21,8 @@ from benchmark.subjects.fairlead import Replica
 _CONNECTIONS = re.compile(r'^fairlead_connections\{worker="([^"]+)"\} ([0-9.e+]+)$', re.MULTILINE)
 _ACCEPTING = re.compile(r'^fairlead_workers\{state="accepting"\} ([0-9.]+)$', re.MULTILINE)
 MOST = 64  # connections that are opened to find all workers
-SEEN_S = 3.0  # workers tell their connections each second
+SEEN_S = 20.0  # workers tell their connections each second, and a page of thousands of versions is long
+LOOK_S = 0.4
 _TIMEOUT_S = 10.0
 
 
@@ -70,7 +71,7 @@ def callers(replica: Replica) -> Iterator[list[Caller]]:
 def _grown(replica: Replica, before: dict[str, float]) -> str:
     deadline = time.monotonic() + SEEN_S
     while time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(LOOK_S)
         for worker, count in _connections(replica).items():
             if count > before.get(worker, 0.0):
                 return worker

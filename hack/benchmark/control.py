@@ -15,7 +15,7 @@ from benchmark.processes import SubjectFailed
 from benchmark.subjects.fairlead import Replica
 
 PUT_S = 30.0
-LOOK_S = 0.25
+LOOK_S = 0.5
 Versions = Mapping[str, Path]  # folders by version
 Entry = Mapping[str, Any]
 

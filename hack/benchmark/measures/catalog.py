@@ -33,7 +33,7 @@ FEW, MANY = 1, 5_000  # models in the document
 CHANGES, QUICK_CHANGES = 100, 5
 PAUSE_S = 0.1  # between one change's end and the next
 SWITCH_S = 10.0  # longer than that is a failure
-LOAD_S = 200.0  # for all models to be open in all workers
+LOAD_S = 180.0  # for all models to be open in all workers
 RATE = 300.0  # requests/s beside the changes: far below what would be felt on its own
 
 

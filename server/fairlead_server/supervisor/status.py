@@ -6,7 +6,9 @@ Over the accepting workers (over all, while none accepts): ready means in every 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from fairlead_server.link.messages import VersionCounts
 from fairlead_server.models.catalog import FEATURES, ModelEntry
@@ -27,7 +29,9 @@ from fairlead_server.supervisor.steps import Life
 from fairlead_server.supervisor.wanted import Wanted
 from fairlead_server.supervisor.worker import ACCEPTING, Standing, Worker
 
-_ORDER = list(State)
+_STATES = list(State)
+_ORDER = {state: place for place, state in enumerate(_STATES)}
+NONE_YET = Readings()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +50,23 @@ class View:
     memory_bytes: int
     memory_limit_bytes: int
 
-    @property
+    @functools.cached_property
     def accepting(self) -> list[Worker]:
         return [worker for worker in self.workers if worker.state == ACCEPTING]
+
+    @functools.cached_property
+    def counting(self) -> Sequence[Worker]:
+        """Those whose states make the replica's."""
+        return self.accepting or self.workers
+
+
+class Aggregate(NamedTuple):
+    """A version's state in the replica."""
+
+    state: State
+    since: float
+    reason: str = ""
+    final: bool = False
 
 
 def build(view: View) -> Status:
@@ -101,10 +119,9 @@ def _version(view: View, model: str, version: str, entry: ModelEntry | None) -> 
     assert entry is not None
     life = view.life_of(model, version, entry.versions[version]) or Life(State.WANTED, 0.0)
     standings = {worker.id: worker.versions[life.uid] for worker in view.workers if life.uid in worker.versions}
-    counting = {worker.id for worker in view.accepting or view.workers}
     proof = view.proof_of(life.uid) if life.uid else None
     total = view.totals.get((model, version))
-    state = aggregate(life, [standings.get(name) for name in counting])
+    state = aggregate(life, [standings.get(worker.id) for worker in view.counting])
     return VersionStatus(
         state=state.state,
         since=state.since,
@@ -113,26 +130,26 @@ def _version(view: View, model: str, version: str, entry: ModelEntry | None) -> 
         digest=life.digest,
         signature=proof.signature if proof is not None else None,
         profile=proof.profile if proof is not None else None,
-        readings=readings(total) if total is not None else Readings(),
+        readings=readings(total) if total is not None else NONE_YET,
         workers={name: _in_worker(held) for name, held in standings.items()},
     )
 
 
-def aggregate(life: Life, standings: Sequence[Standing | None]) -> Life:
+def aggregate(life: Life, standings: Sequence[Standing | None]) -> Aggregate:
     """The replica's state of a version: its own until it is handed over, then that of the workers."""
+    own = Aggregate(life.state, life.since, life.reason, life.final)
     if life.state is not State.LOADING or not standings:
-        return life
+        return own
     moves = [held.moved for held in standings if held is not None]
     failed = [moved for moved in moves if moved.state is State.FAILED]
     if failed:
         first = min(failed, key=lambda moved: moved.since)
-        final = any(moved.final for moved in failed)
-        return dataclasses.replace(life, state=State.FAILED, since=first.since, reason=first.reason, final=final)
+        return Aggregate(State.FAILED, first.since, first.reason, any(moved.final for moved in failed))
     if len(moves) < len(standings):  # a worker has not said anything of it yet
-        return life
-    least = min(moves, key=lambda moved: _ORDER.index(moved.state))
-    state = State.LOADING if _ORDER.index(least.state) < _ORDER.index(State.LOADING) else least.state
-    return dataclasses.replace(life, state=state, since=max(moved.since for moved in moves))
+        return own
+    least = min(_ORDER[moved.state] for moved in moves)
+    state = max(least, _ORDER[State.LOADING])
+    return Aggregate(_STATES[state], max([moved.since for moved in moves]), life.reason, life.final)
 
 
 def _in_worker(held: Standing) -> WorkerVersion:

@@ -21,7 +21,7 @@ from fairlead_server.supervisor.times import Times
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_child.py")))
 QUICK = Times(
-    tick=0.02, poll=0.05, scan=0.1, waiting=0.4, hello=10.0, stuck=1.0, trial=1.0, retry=0.1, crash=0.1, ports=1.0
+    tick=0.02, poll=0.05, scan=0.1, waiting=0.4, hello=10.0, stuck=1.0, trial=4.0, retry=0.1, crash=0.1, ports=1.0
 )
 
 
