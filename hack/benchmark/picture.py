@@ -125,6 +125,4 @@ def _short(unit: str) -> str:
 def _footer(results: Results) -> str:
     cores, processor = results.machine.get("cores", ""), results.machine.get("processor", "")
     where = f"{cores} cores shared with the load" + (f", {processor}" if processor else "")
-    return (
-        f"Median of {results.run.get('rounds', '')} rounds of one run; {where}. Dashed: limits."
-    )
+    return f"Median of {results.run.get('rounds', '')} rounds of one run; {where}. Dashed: limits."

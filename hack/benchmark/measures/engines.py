@@ -14,7 +14,7 @@ from benchmark.measures.throughput import Closed, measured
 from benchmark.subjects.fairlead import Fairlead
 
 _TINY = Closed("tiny", "tiny", "json", 32)
-_RESNET = Closed("ResNet-18", "resnet18", "binary", 8)
+_RESNET = Closed("ResNet-18", "resnet18", "binary", 8, lasts=4)
 _TWO = "fairlead, 2 workers"
 
 
