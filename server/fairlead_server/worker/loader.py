@@ -87,8 +87,8 @@ def _open(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
 
 
 def _is_short(profile: Profile | None) -> bool:
-    """Whether all of its runs happen on the loop's own thread, too short to be shared out. A session's pool takes a thread and 57 kB for each further
-    one, which thousands of small models would take for nothing."""
+    """Whether all of its runs happen on the loop's own thread, too short to be shared out. A session's pool takes a
+    thread and 57 kB for each further one, which thousands of small models would take for nothing."""
     if profile is None:
         return False
     tables = [profile.latency_us, *profile.latency_by_length.values()]
