@@ -84,7 +84,13 @@ class Answers:
             self._settled(1)
 
     def _count(self, shared: list[Request], run: Run, done: Done) -> None:
-        now, many = self._clock(), len(shared)
+        now, many, first = self._clock(), len(shared), shared[0]
+        if many == 1 and not first.part:
+            queue_us = (run.started - first.arrived) * 1e6
+            self.counts.shared(1, first.rows, queue_us, done.input_us, done.infer_us, done.output_us)
+            self.counts.answered([(now - first.arrived) * 1e6])
+            self._settled(1)
+            return
         arrivals = [request.arrived for request in shared]
         rows = run.rows if many == len(run.batch) else sum([request.rows for request in shared])
         queue_us = (run.started * many - sum(arrivals)) * 1e6

@@ -73,6 +73,7 @@ class Batcher:
         self._limits = Limits(settings.max_batch_size, settings.max_queue_delay_us / 1e6, preferred)
         self._slo_s = settings.slo_ms / 1e3
         self._predictor = Predictor(tables_of(profile, self._lengths, self._one_shape))
+        self._deadlines = False  # whether any request has ever had one
         self._crowded = 0  # refusals since the queue was looked through
         self._last_run = -math.inf
         self._clock = clock
@@ -193,6 +194,7 @@ class Batcher:
 
     def _check_deadline(self, rows: int, key: Hashable, level: int, deadline: float, now: float) -> None:
         """Refuse what cannot be met."""
+        self._deadlines = True
         waiting, instances = self._waiting, self._instances
         limit = self._limits.rows if self.batching else rows
         if self._one_shape and instances.idle == instances.count:
@@ -202,14 +204,14 @@ class Batcher:
         if self._stale(now) and not waiting:
             return
         seconds = partial(self._predictor.seconds, key, now)
-        first, others_s = waiting.ahead(level, key, limit, partial(self._predict, now))
+        first, others_s = waiting.ahead(level, key, limit, now, self._predict)
         rate = waiting.rate(level) if self.batching else 0.0
         ahead = Ahead(instances.free_at(now), first, others_s, rate, instances.count)
         error = refusal(rows, deadline, limit, ahead, now, seconds)
         if error is not None:
             raise error
 
-    def _predict(self, now: float, key: Hashable) -> Seconds | None:
+    def _predict(self, key: Hashable, now: float) -> Seconds | None:
         return None if self._stale(now) else partial(self._predictor.seconds, key, now)
 
     def _stale(self, now: float) -> bool:
@@ -235,8 +237,10 @@ class Batcher:
         self._round_asked = False
         while self._instances.idle and self._waiting.rows:
             now = self._clock()
-            left = self._waiting.next_batch(self._limits, now, partial(self._predict, now))
-            self._let_go(left, Kind.DEADLINE, _LATE)
+            left = self._waiting.next_batch(self._limits, now, self._predict)
+            self.counts.queued_rows = self._waiting.rows
+            if left.late or left.gone:
+                self._let_go(left, Kind.DEADLINE, _LATE)
             if left.wake is not None:
                 self._alarms.at("round", left.wake, self._ask_round)
             if not left.batch:
@@ -246,7 +250,8 @@ class Batcher:
     def _start(self, batch: list[Request], now: float) -> None:
         run = Run(batch, names_of(batch, self._every), now, by_rows=self.batching, lengths=self._lengths)
         key = batch[0].key
-        self._waiting.sample(now)
+        if self._deadlines:
+            self._waiting.sample(now)
         us = self._predictor.us(key, run.rows, now)
         self._instances.start(run, us, self._finish)
 

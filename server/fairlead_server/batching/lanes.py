@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from fairlead_server.batching.admission import Inflow
 from fairlead_server.batching.request import Request
-from fairlead_server.batching.take import Limits, Seconds, Take, take
+from fairlead_server.batching.take import Limits, Seconds, Take, all_of, take
 
-SecondsOf = Callable[[Hashable], Seconds | None]  # the prediction for a shape, if there is one
+SecondsOf = Callable[[Hashable, float], Seconds | None]  # the prediction for a shape at a time, if there is one
 
 _ASKED = 32  # lanes whose runs are predicted one by one; more of them are taken for alike
 
@@ -104,6 +104,15 @@ class Lanes:
 
     def next_batch(self, limits: Limits, now: float, seconds: SecondsOf) -> Left:
         """The batch that starts next; empty when all that is left waits to fill."""
+        if len(self._order) == 1 and len(self._levels[0].lanes) == 1:
+            level = self._levels[0]
+            ((key, lane),) = level.lanes.items()
+            if not lane.timed and all_of(lane, lane.rows, limits):
+                self._shrink(level, key, lane.rows)
+                return Left(list(lane), [], [])
+        return self._next_batch(limits, now, seconds)
+
+    def _next_batch(self, limits: Limits, now: float, seconds: SecondsOf) -> Left:
         late: list[Request] = []
         gone: list[Request] = []
         wake: float | None = None
@@ -112,7 +121,7 @@ class Lanes:
                 lower = self._lower(at, key) if at + 1 < len(self._order) else None
                 queue = chain(lane, *lower) if lower else lane
                 timed = lane.timed or (lower and any(other.timed for other in lower))
-                taken = take(queue, limits, now, seconds(key) if timed else None)
+                taken = take(queue, limits, now, seconds(key, now) if timed else None)
                 self._remove(taken, at, key, gone)
                 if taken.late:
                     late += taken.late
@@ -140,7 +149,7 @@ class Lanes:
                 self._shrink(level, key, lane.rows - kept.rows, kept)
         return left
 
-    def ahead(self, number: int, key: Hashable, limit: int, seconds: SecondsOf) -> tuple[int, float]:
+    def ahead(self, number: int, key: Hashable, limit: int, now: float, seconds: SecondsOf) -> tuple[int, float]:
         """What goes before a request that comes now: rows of its shape, and the seconds of other shapes' runs."""
         rows, waiting, asked, run_s = 0, 0, 0, 0.0
         for at in self._order:
@@ -151,7 +160,7 @@ class Lanes:
             rows += own.rows if own is not None else 0
             waiting += level.rows
             for other, lane in islice(level.lanes.items(), _ASKED):
-                predict = seconds(other) if other != key else None
+                predict = seconds(other, now) if other != key else None
                 if predict is not None:
                     asked += lane.rows
                     run_s += (predict(min(lane.rows, limit)) or 0.0) * max(lane.rows / limit, 1.0)

@@ -18,7 +18,7 @@ With deadlines, and a prediction of how long runs take:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 Seconds = Callable[[int], float | None]  # of a run of so many rows; None: unknown
@@ -81,6 +81,14 @@ class _Walk(Generic[W]):
 
     def taken(self) -> Take[W]:
         return Take(self.leaving, self.batch, [waiting for _, waiting in self.late])
+
+
+def all_of(queue: Collection[W], rows: int, limits: Limits) -> bool:
+    """Whether there is nothing to decide: all of a queue without deadlines, of so many rows, is the next batch."""
+    single = len(queue) == 1
+    if limits.delay_s or (not single and (rows > limits.rows or limits.preferred)):
+        return False
+    return not [waiting for waiting in queue if waiting.gone or (waiting.alone and not single)]
 
 
 def take(queue: Iterable[W], limits: Limits, now: float, seconds: Seconds | None = None) -> Take[W]:
