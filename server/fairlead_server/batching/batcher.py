@@ -1,7 +1,7 @@
 """The queue of one (model, version) and the runs made of it.
 
-    submit -> lane (one per shape) -> take -> execute, here or on a thread -> answers
-                 ^------------- a failed batch, singly, once ------'
+    submit -> intake -> lane (one per priority and shape) -> take -> execute, here or on a thread -> answers
+                          ^------------------ a failed batch, singly, once ------'
 
 Batching is work-conserving: an idle instance takes what is there at the end of the loop iteration that brought
 it; while all instances run, requests gather. All state belongs to the loop's thread; other threads only run
@@ -11,28 +11,25 @@ it; while all instances run, requests gather. All state belongs to the loop's th
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Callable, Hashable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 
 from fairlead_server import log
 from fairlead_server.batching import chunks
-from fairlead_server.batching.admission import Ahead, refusal
 from fairlead_server.batching.alarms import Alarms
 from fairlead_server.batching.answers import Answers, within
 from fairlead_server.batching.budget import TurnBudget
 from fairlead_server.batching.execute import Array, Done, Run, RunModel, WrongRows, error_of, names_of
+from fairlead_server.batching.forecast import Forecast
 from fairlead_server.batching.instances import Instances
+from fairlead_server.batching.intake import Intake
 from fairlead_server.batching.lanes import Lanes, Left
 from fairlead_server.batching.marks import NoMark, RunningMark
 from fairlead_server.batching.padding import for_serving
-from fairlead_server.batching.predict import Predictor
-from fairlead_server.batching.priority import level_of
 from fairlead_server.batching.request import Awaiting, BatchAnswer, Request
-from fairlead_server.batching.rows import fixed, leading_rows, shape_key, why_not
+from fairlead_server.batching.rows import fixed
 from fairlead_server.batching.tables import tables_of
-from fairlead_server.batching.take import Limits, Seconds
+from fairlead_server.batching.take import Limits
 from fairlead_server.batching.threads import RunThreads
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.profile import Profile
@@ -40,9 +37,6 @@ from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.signature import Signature
 
 _LATE = "the deadline passed, or came too near for a run, while the request waited"
-_ONE_OF, _LONG_US = 8, 200.0  # of the short runs, every eighth is learned from
-_SWEPT = 16  # a full queue is looked through for those who left only so often that a refusal stays cheap
-_STALE_S = 1.0  # a prediction that no run has confirmed for so long refuses nothing by itself
 
 
 class Batcher:
@@ -65,20 +59,16 @@ class Batcher:
         self.batching_reason = "" if self.batching else profile.batching_reason
         self._instances = Instances(run, settings.instances, turn, threads, mark or NoMark())
         self._every = tuple(spec.name for spec in signature.outputs)
-        self._one_shape = fixed(signature)
         self._lengths = for_serving(signature, settings, profile)
-        self._by_rows = not why_not(signature)
-        self._settings = settings
         preferred = frozenset(size for size in settings.preferred_batch_sizes if size <= settings.max_batch_size)
         self._limits = Limits(settings.max_batch_size, settings.max_queue_delay_us / 1e6, preferred)
-        self._slo_s = settings.slo_ms / 1e3
-        self._predictor = Predictor(tables_of(profile, self._lengths, self._one_shape))
-        self._deadlines = False  # whether any request has ever had one
-        self._crowded = 0  # refusals since the queue was looked through
-        self._last_run = -math.inf
+        self._forecast = Forecast(tables_of(profile, self._lengths, fixed(signature)), self._instances)
+        self._waiting = Lanes()
+        self._intake = Intake(
+            signature, settings, self._lengths, self._waiting, self._instances, self._forecast, self._sweep
+        )
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._waiting = Lanes()
         self._answers = Answers(clock)
         self.counts = self._answers.counts  # refusals included
         self._alarms = Alarms(self._loop, clock)
@@ -114,7 +104,10 @@ class Batcher:
         OVERLOADED, and DEADLINE for what could not even be met alone.
         """
         try:
-            request = self._accept(whom, inputs, rows, outputs, deadline, priority)
+            if self._closing:
+                raise ServingError(Kind.NOT_READY, "this version is being unloaded")
+            now = self._clock()
+            request = self._intake.accept(whom, inputs, rows, outputs, deadline, priority, now, self.batching)
         except ServingError as error:
             self._answers.refused(error)
             raise
@@ -145,80 +138,6 @@ class Batcher:
         # A cancelled request's run may still be under way.
         return await within(end - self._clock(), self._instances.at_rest)
 
-    def _accept(
-        self,
-        whom: Awaiting,
-        inputs: Mapping[str, Array],
-        rows: int | None,
-        outputs: tuple[str, ...],
-        deadline: float | None,
-        priority: int,
-    ) -> Request:
-        now = self._clock()
-        if self._closing:
-            raise ServingError(Kind.NOT_READY, "this version is being unloaded")
-        if deadline is None and self._slo_s:
-            deadline = now + self._slo_s
-        if deadline is not None and deadline <= now:
-            raise ServingError(Kind.DEADLINE, "the deadline had passed when the request arrived")
-        if self.batching or (rows is None and self._by_rows):
-            rows = leading_rows(inputs)
-        lengths = self._lengths
-        key = lengths.key(inputs) if lengths else () if self._one_shape else shape_key(inputs)
-        settings = self._settings
-        levels = settings.priority_levels
-        level = level_of(priority, levels, settings.default_priority_level) if levels else 0
-        places = rows if rows and rows > 0 else 1
-        if self._waiting.rows + places > settings.max_queue_rows:
-            self._make_room(places, level)
-        if deadline is not None:
-            self._check_deadline(places, key, level, deadline, now)
-        alone = not self.batching
-        return Request(inputs, places, outputs or self._every, key, deadline, now, alone, whom, False, level)
-
-    def _make_room(self, rows: int, level: int) -> None:
-        """Each priority has its own bound. A request larger than that is let in when none of it waits; it could never
-        be served else."""
-        limit = self._settings.max_queue_rows
-        waiting = self._waiting.rows_of(level)
-        self._crowded += 1
-        if waiting and waiting + rows > limit and self._crowded > self._waiting.rows // _SWEPT:
-            self._crowded = 0
-            self._sweep()
-            waiting = self._waiting.rows_of(level)
-        if not waiting or waiting + rows <= limit:
-            return
-        whose = f"the queue of priority {level + 1}" if self._settings.priority_levels else "the queue"
-        message = f"{whose} is full ({waiting} rows wait, {limit} may); try again later"
-        raise ServingError(Kind.OVERLOADED, message, retry_after=1.0)
-
-    def _check_deadline(self, rows: int, key: Hashable, level: int, deadline: float, now: float) -> None:
-        """Refuse what cannot be met."""
-        self._deadlines = True
-        waiting, instances = self._waiting, self._instances
-        limit = self._limits.rows if self.batching else rows
-        if self._one_shape and instances.idle == instances.count:
-            most = self._predictor.us((), limit, now)
-            if most is None or now + ((waiting.rows + rows) // limit + 2) * most * 1e-6 < deadline:
-                return  # most requests: there is ample time
-        if self._stale(now) and not waiting:
-            return
-        seconds = partial(self._predictor.seconds, key, now)
-        first, others_s = waiting.ahead(level, key, limit, now, self._predict)
-        rate = waiting.rate(level) if self.batching else 0.0
-        ahead = Ahead(instances.free_at(now), first, others_s, rate, instances.count)
-        error = refusal(rows, deadline, limit, ahead, now, seconds)
-        if error is not None:
-            raise error
-
-    def _predict(self, key: Hashable, now: float) -> Seconds | None:
-        return None if self._stale(now) else partial(self._predictor.seconds, key, now)
-
-    def _stale(self, now: float) -> bool:
-        """While nothing runs, what is refused teaches nothing: so that a wrong prediction does not refuse for ever, one
-        request is let through every now and then."""
-        return self._instances.idle == self._instances.count and now > self._last_run + _STALE_S
-
     def _sweep(self) -> None:
         self._let_go(self._waiting.sweep(self._clock()), Kind.DEADLINE, _LATE)
         deadline = self._waiting.earliest_deadline()
@@ -237,7 +156,7 @@ class Batcher:
         self._round_asked = False
         while self._instances.idle and self._waiting.rows:
             now = self._clock()
-            left = self._waiting.next_batch(self._limits, now, self._predict)
+            left = self._waiting.next_batch(self._limits, now, self._forecast.trusted)
             self.counts.queued_rows = self._waiting.rows
             if left.late or left.gone:
                 self._let_go(left, Kind.DEADLINE, _LATE)
@@ -249,11 +168,9 @@ class Batcher:
 
     def _start(self, batch: list[Request], now: float) -> None:
         run = Run(batch, names_of(batch, self._every), now, by_rows=self.batching, lengths=self._lengths)
-        key = batch[0].key
-        if self._deadlines:
+        if self._intake.timed:
             self._waiting.sample(now)
-        us = self._predictor.us(key, run.rows, now)
-        self._instances.start(run, us, self._finish)
+        self._instances.start(run, self._forecast.us(batch[0].key, run.rows, now), self._finish)
 
     # Answers.
 
@@ -273,10 +190,7 @@ class Batcher:
 
     def _answer(self, run: Run, done: Done) -> None:
         self._answers.run(run, done)
-        us = done.input_us + done.infer_us + done.output_us
-        self._last_run = now = self._clock()
-        if run.on_thread or us > _LONG_US or not self.counts.runs % _ONE_OF:
-            self._predictor.observe(run.batch[0].key, run.rows, us, now, on_thread=run.on_thread)
+        self._forecast.learn(run, done, self._clock())
 
     def _again_singly(self, batch: list[Request]) -> None:
         """Once, and within the deadlines: a run of one request that fails is an answer (rule 3)."""
