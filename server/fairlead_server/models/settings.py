@@ -43,7 +43,7 @@ class VersionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     max_batch_size: Positive = 64  # rows in one run; 1 turns batching off
     max_queue_delay_us: NotNegative = 0  # how long a batch may wait to fill, microseconds; 0: never wait
     instances: Positive = 1  # runs that may be under way at once in one worker
-    threads: NotNegative = 0  # intra-op threads of one instance; 0: the worker's share of the cores, or one for short runs
+    threads: NotNegative = 0  # intra-op threads of one instance; 0: the worker's share of cores, or one for short runs
     providers: Providers = ("cpu",)  # cpu, cuda, in order of preference
     graph_optimization: Level = "all"  # none, basic, extended, all
     warmup: bool = True  # run made-up or logged inputs before the version is ready
