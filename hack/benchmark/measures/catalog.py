@@ -138,11 +138,17 @@ class _Round:
             ("PUT answered, p99", stored[1]),
         ):
             yield Figure(self._name, FAIRLEAD, value, "ms", "less", part, note)
-        lost = f"{sum(meanwhile.failed.values())} lost of {meanwhile.sent}; {RATE:g} requests/s to one replica"
+        lost = f"{RATE:g} requests/s to one replica; {_lost(meanwhile)}"
         yield Figure(self._name, FAIRLEAD, quiet.p99_ms, "ms", "less", "infer p99 quiet", lost)
         yield Figure(self._name, FAIRLEAD, meanwhile.p99_ms, "ms", "less", "infer p99 meanwhile", lost)
         if self._count > 1:
             yield Figure(self._name, FAIRLEAD, loaded_s, "s", "less", "all models loaded", note)
+
+
+def _lost(load: Load) -> str:
+    """What the generator itself did not send for want of a processor stands in it as such."""
+    why = f" ({', '.join(f'{count} {status}' for status, count in load.failed.items())})" if load.failed else ""
+    return f"{sum(load.failed.values())} lost of {load.sent}{why}"
 
 
 def _timed_put(replica: Any, data: bytes, stored: list[float]) -> None:
