@@ -23,6 +23,7 @@ from benchmark.subject import Subject
 from benchmark.subjects.every import every
 
 WRONG_ARGUMENTS = 2
+INTERRUPTED = 130
 REPORT, PICTURE = "report.md", "picture.svg"
 
 
@@ -43,6 +44,9 @@ def main(argv: Sequence[str]) -> int:
         except WrongArguments as fault:
             print(f"hack/bench: {fault} (see --help)", file=sys.stderr)
             return WRONG_ARGUMENTS
+        except KeyboardInterrupt:
+            print(f"hack/bench: interrupted; what was measured is in {results.FILE}", file=sys.stderr)
+            return INTERRUPTED
     return 0
 
 

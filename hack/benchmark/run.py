@@ -1,4 +1,4 @@
-"""One run: subjects made ready, measures in rounds, and what was read written down after each round."""
+"""One run: subjects made ready, measures in rounds, and what was read written down as it comes."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ Chosen = tuple[Measure, Entry]
 def run(
     asked: Asked, subjects: Sequence[Subject], entries: Sequence[Entry], scratch: Path, progress: Progress
 ) -> Results:
-    """Measure what was asked for; the results are also in the output folder, after each round anew."""
+    """Measure what was asked for; the results are also in the output folder, after each measure anew."""
     chosen = [entry for entry in entries if set(entry.names) & set(asked.rows) and _has_tools(entry, progress)]
     measures = [(entry.make([name for name in entry.names if name in asked.rows]), entry) for entry in chosen]
     bench = _bench(asked, subjects, measures, scratch, progress)
     figures: list[Figure] = []
     found = _results(asked, bench, figures, chosen, progress)
-    for number, read in enumerate(_rounds(list(rounds(measures, asked.rounds)), bench, progress), start=1):
+    for read in _rounds(list(rounds(measures, asked.rounds)), bench, progress):
         figures += read
         found = _results(asked, bench, figures, chosen, progress)
         results.write(found, asked.output)
-        progress.say(f"round {number} is written to {results.FILE}")
     return found
 
 
@@ -64,16 +63,14 @@ def _bench(
 
 
 def _rounds(plan: Sequence[Sequence[Chosen]], bench: Bench, progress: Progress) -> Iterator[list[Figure]]:
-    """The figures of each round. What is left is told by how long each measure took the last time."""
+    """The figures of one measure after the other. What is left is told by how long each took the last time."""
     took_s: dict[Entry, float] = {}
     for number, due in enumerate(plan):
         progress.next_round(sum(took_s.get(entry, 0.0) for later in plan[number:] for _, entry in later))
-        figures: list[Figure] = []
         for measure, entry in due:
             begun = time.monotonic()
-            figures += _read(measure, bench if entry.beside else _alone(bench))
+            yield list(_read(measure, bench if entry.beside else _alone(bench)))
             took_s[entry] = time.monotonic() - begun
-        yield figures
 
 
 def rounds(measures: Sequence[Chosen], count: int) -> Iterator[list[Chosen]]:

@@ -150,3 +150,19 @@ def test_a_measure_of_fairlead_alone_meets_no_peer(tmp_path: Path) -> None:
     asked = Asked(("A", "B"), (), (), 1, 1.0, 1, False, False, False, tmp_path / "out")
     found = run(asked, [FAIRLEAD, PEER], entries, tmp_path, Progress(1, silent))
     assert [(row.measure, row.subject) for row in found.rows] == [("A", "fairlead"), ("A", "peer"), ("B", "fairlead")]
+
+
+def test_what_was_measured_before_an_interruption_is_on_disk(tmp_path: Path) -> None:
+    class Interrupted(Counting):
+        def round(self, bench: Bench) -> Iterator[Figure]:
+            raise KeyboardInterrupt
+
+    log: list[str] = []
+    entries = [
+        Entry(("A",), lambda names: Counting(names[0], log)),
+        Entry(("B",), lambda names: Interrupted(names[0], log)),
+    ]
+    asked = Asked(("A", "B"), (), (), 1, 1.0, 1, False, False, False, tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        run(asked, [FAIRLEAD], entries, tmp_path, Progress(1, silent))
+    assert [row.measure for row in results.read(tmp_path / "out").rows] == ["A"]
