@@ -25,9 +25,9 @@ from benchmark.measure import Bench
 from benchmark.subjects.fairlead import Fairlead, Pool, Replica
 
 NAME = "load-under-load"
-SERVED, OTHER = "mlp", "resnet18"
+SERVED, OTHER = "bert", "resnet18"  # of a small model 0.7 of the capacity is more than vegeta can send beside it
 SHARE = 0.7  # of the capacity
-IN_FLIGHT = 32
+IN_FLIGHT = 8
 LEAD_S = 1.0  # of traffic before the PUT
 AFTER_S = 0.5  # and after the version is in effect
 LOAD_S = 25.0  # a load takes no longer
