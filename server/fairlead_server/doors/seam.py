@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from fairlead_server.errors import Kind, ServingError
-from fairlead_server.models.inference import NO_TERMS, InferRequest, InferResponse, Tell, Terms
+from fairlead_server.models.inference import NO_TERMS, InferRequest, Tell, Terms
 
 TIMEOUT = "x-request-timeout-ms"
 _PROXY_TIMEOUT = "x-envoy-expected-rq-timeout-ms"
@@ -56,18 +56,8 @@ class InferenceService(Protocol):
         terms: Terms,
         tell: Tell,
     ) -> UnderWay:
-        """Begin one inference; `tell` is called once with its outcome, later, unless it is cancelled before."""
-        ...
-
-    async def infer(
-        self,
-        model: str,
-        version: str | None,
-        request: InferRequest,
-        headers: Mapping[str, str],
-        terms: Terms,
-    ) -> InferResponse:
-        """`submit`, awaited. `headers` have lower-case names."""
+        """Begin one inference; `tell` is called once with its outcome, later, unless it is cancelled before.
+        `headers` have lower-case names."""
         ...
 
 

@@ -9,7 +9,6 @@ It knows neither status codes nor bytes, nor how a version came to be ready. All
 
 from __future__ import annotations
 
-import asyncio
 import collections
 import random
 import traceback
@@ -92,24 +91,6 @@ class Service:
         except BaseException:
             lease.release()
             raise
-
-    async def infer(
-        self, model: str, version: str | None, request: InferRequest, headers: Mapping[str, str], terms: Terms
-    ) -> InferResponse:
-        """`submit`, awaited. A caller that is cancelled gives its place in the queue and its lease back."""
-        answer: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
-
-        def tell(outcome: Outcome) -> None:
-            if isinstance(outcome, InferResponse):
-                answer.set_result(outcome)
-            else:
-                answer.set_exception(outcome)
-
-        under_way = self.submit(model, version, request, headers, terms, tell)
-        try:
-            return await answer
-        finally:
-            under_way.cancel()
 
     def _routed(self, model: str, request: InferRequest, headers: Mapping[str, str]) -> str:
         route = self._catalog.route(model)

@@ -17,7 +17,7 @@ from fairlead_server.catalog.version import Open
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.catalog import Match, Route
 from fairlead_server.models.entry import WorkerEntry
-from fairlead_server.models.inference import NO_TERMS, InferRequest, RequestedOutput, Terms
+from fairlead_server.models.inference import NO_TERMS, InferRequest, InferResponse, Outcome, RequestedOutput, Terms
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.signature import Signature, TensorSpec
@@ -73,8 +73,27 @@ class World:
         **headers: str,
     ) -> tuple[str, dict[str, list[float]]]:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = await self.service.infer("adder", version, request or adding(), names, Terms(deadline))
+        answer = await infer(self.service, "adder", version, request or adding(), names, Terms(deadline))
         return answer.version, {output.name: output.array.tolist() for output in answer.outputs}
+
+
+async def infer(
+    service: Service, model: str, version: str | None, request: InferRequest, headers: dict[str, str], terms: Terms
+) -> InferResponse:
+    """`submit`, awaited; a caller that is cancelled cancels what it began."""
+    answer: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
+
+    def tell(outcome: Outcome) -> None:
+        if isinstance(outcome, InferResponse):
+            answer.set_result(outcome)
+        else:
+            answer.set_exception(outcome)
+
+    under_way = service.submit(model, version, request, headers, terms, tell)
+    try:
+        return await answer
+    finally:
+        under_way.cancel()
 
 
 def adding(*outputs: str, **parameters: Any) -> InferRequest:
@@ -94,7 +113,7 @@ def test_an_answer_names_the_version_that_gave_it() -> None:
         assert await world.ask() == ("4", {"sum": [3.0, 7.0], "version": [4.0, 4.0]})
         assert await world.ask("3") == ("3", {"sum": [3.0, 7.0], "version": [3.0, 3.0]})
         assert (await world.ask("champion"))[0] == "3"
-        answer = await world.service.infer("adder", None, adding(), {}, NO_TERMS)
+        answer = await infer(world.service, "adder", None, adding(), {}, NO_TERMS)
         assert (answer.model, answer.version, answer.id) == ("adder", "4", "an id")
         assert (world.counts("3").requests, world.counts("4").requests, world.catalog.leases) == (2, 2, 0)
 
@@ -137,7 +156,7 @@ def test_what_reaches_no_version_is_counted_by_its_kind() -> None:
         with pytest.raises(ServingError, match="no version or alias '9'"):
             await world.ask("9")
         with pytest.raises(ServingError, match="no model 'other'"):
-            await world.service.infer("other", None, adding(), {}, NO_TERMS)
+            await infer(world.service, "other", None, adding(), {}, NO_TERMS)
         assert world.service.refused == {"not_ready": 1, "not_found": 2}
 
     asyncio.run(story())
