@@ -25,7 +25,8 @@ def defaults(folder: Path) -> dict[str, Any]:
     except from_yaml.YamlFault as fault:
         raise _wrong(str(fault)) from None
     settings = document.get("settings", {}) if isinstance(document, dict) else None
-    if not isinstance(settings, dict):
+    # A setting that stands one level too high would be passed over in silence.
+    if not isinstance(settings, dict) or set(document) & set(VersionSettings.__struct_fields__):
         raise _wrong("write `settings:`, and the settings below it")
     try:
         resolve(settings)

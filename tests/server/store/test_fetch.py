@@ -194,6 +194,7 @@ def test_no_settings_file_is_no_settings(tmp_path: Path) -> None:
         ("settings: {max_batch_size: 0}", "Expected `int` >= 1"),
         ("settings: [1]", "write `settings:`"),
         ("- settings", "write `settings:`"),
+        ("padding: {ids: {}}", "write `settings:`"),  # a level too high, where it would be passed over
         ("settings: {", "while parsing"),
         ("x" * 70_000, "is larger than"),
     ],
