@@ -76,7 +76,7 @@ def _operate(options: argparse.Namespace) -> int:
     catalog = options.catalog.absolute()
     catalog.parent.mkdir(parents=True, exist_ok=True)
     carrier = FileCarrier(catalog, options.installation, options.takeover)
-    carrier.read()
+    asyncio.run(carrier.read())
     records = FileRecords(options.state_dir or catalog.parent / f"{catalog.name}.operator")
     fleet = HttpFleet([address(text) for text in options.pool], options.token_file, options.takeover)
     reconciler = Reconciler(fleet, carrier, records, Limits(options.hold, options.limit), time.time())

@@ -21,7 +21,7 @@ class FileCarrier:
         self.owner = owner
         self.takeover = takeover
 
-    def read(self) -> Stored:
+    async def read(self) -> Stored:
         """Raises CatalogConflict where the file is not ours to write, or not a catalog."""
         data = self._bytes()
         if data is None or not data.strip():
@@ -40,11 +40,11 @@ class FileCarrier:
     def ours(self, catalog: Catalog) -> bool:
         return catalog.owner == self.owner or self.takeover or (not catalog.owner and not catalog.models)
 
-    def write(self, catalog: Catalog, expected: Stored) -> Stored:
+    async def write(self, catalog: Catalog, expected: Stored) -> Stored:
         """Stores `catalog` when the file still is what was read. Raises CatalogConflict, or OSError."""
-        return self.store(encode(catalog), catalog, expected)
+        return await self.store(encode(catalog), catalog, expected)
 
-    def store(self, data: bytes, catalog: Catalog, expected: Stored) -> Stored:
+    async def store(self, data: bytes, catalog: Catalog, expected: Stored) -> Stored:
         """The same with bytes that came from elsewhere."""
         try:
             with files.locked(self._path):

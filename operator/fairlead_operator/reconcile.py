@@ -42,9 +42,9 @@ class Carrier(Protocol):
 
     owner: str
 
-    def read(self) -> Stored: ...
-    def write(self, catalog: Catalog, expected: Stored) -> Stored: ...
-    def store(self, data: bytes, catalog: Catalog, expected: Stored) -> Stored: ...
+    async def read(self) -> Stored: ...
+    async def write(self, catalog: Catalog, expected: Stored) -> Stored: ...
+    async def store(self, data: bytes, catalog: Catalog, expected: Stored) -> Stored: ...
     def ours(self, catalog: Catalog) -> bool: ...
 
 
@@ -122,10 +122,10 @@ class Reconciler:
     async def step(self, sightings: Sightings, now: float) -> None:
         """Raises CatalogConflict or OSError when the catalog could not be stored: nothing was PUT then."""
         seen = self._own(await self._fleet.observe())
-        stored = await self._newest(self._carrier.read(), seen)
+        stored = await self._newest(await self._carrier.read(), seen)
         base = max([stored.catalog.generation, self._floor, *(_generation(status) for status in seen.values())])
         plans = self._plans(sightings, stored.catalog, seen, base, now)
-        stored = self._store(stored, plans, base)
+        stored = await self._store(stored, plans, base)
         await self._send(stored, seen)
         self._remember(plans, sightings, stored.catalog)
 
@@ -158,7 +158,7 @@ class Reconciler:
         log.warning(
             "adopted", why=f"{address} has generation {catalog.generation}, stored was {stored.catalog.generation}"
         )
-        return self._carrier.store(data, catalog, stored)
+        return await self._carrier.store(data, catalog, stored)
 
     def _plans(
         self, sightings: Sightings, catalog: Catalog, seen: dict[str, Seen], base: int, now: float
@@ -193,7 +193,7 @@ class Reconciler:
         spec = sightings.claims.get(served) or (rollout.spec if rollout else None)
         return spec, spec is not None
 
-    def _store(self, stored: Stored, plans: Mapping[str, Plan], base: int) -> Stored:
+    async def _store(self, stored: Stored, plans: Mapping[str, Plan], base: int) -> Stored:
         """Generation N+1, when anything differs, or when the number itself is not above what some replica has."""
         models: dict[str, ModelEntry] = dict(stored.catalog.models)
         for served, decided in plans.items():
@@ -206,7 +206,7 @@ class Reconciler:
         if same and (not models or (base == generation and self._floor < generation)):
             return stored
         catalog = msgspec.structs.replace(stored.catalog, generation=base + 1, models=models, owner=self._carrier.owner)
-        written = self._carrier.write(catalog, stored)
+        written = await self._carrier.write(catalog, stored)
         for served, decided in plans.items():
             for event in decided.events:
                 log.info(

@@ -292,17 +292,17 @@ class MemoryCarrier:
         self.data: bytes | None = None
         self.on_write: Callable[[Catalog, Catalog], None] = lambda old, new: None
 
-    def read(self) -> Stored:
+    async def read(self) -> Stored:
         self.faults.point()
         return Stored(self.data, read_catalog(self.data) if self.data else empty_catalog(self.owner))
 
     def ours(self, catalog: Catalog) -> bool:
         return catalog.owner == self.owner or (not catalog.owner and not catalog.models)
 
-    def write(self, catalog: Catalog, expected: Stored) -> Stored:
-        return self.store(encode(catalog), catalog, expected)
+    async def write(self, catalog: Catalog, expected: Stored) -> Stored:
+        return await self.store(encode(catalog), catalog, expected)
 
-    def store(self, data: bytes, catalog: Catalog, expected: Stored) -> Stored:
+    async def store(self, data: bytes, catalog: Catalog, expected: Stored) -> Stored:
         self.faults.point()
         if self.data != expected.data:
             raise CatalogConflict("changed by somebody else")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 
@@ -22,12 +23,12 @@ def catalog(generation: int, owner: str = "default") -> Catalog:
 def test_a_catalog_is_written_only_over_what_was_read(tmp_path: Path) -> None:
     """Of two operators that read the same catalog one writes the next, and the other reads again."""
     one, other = (FileCarrier(tmp_path / "c.json", "default") for _ in range(2))
-    before = one.read()
-    assert other.read() == before
-    written = one.write(catalog(1), before)
+    before = asyncio.run(one.read())
+    assert asyncio.run(other.read()) == before
+    written = asyncio.run(one.write(catalog(1), before))
     with pytest.raises(CatalogConflict, match="somebody else"):
-        other.write(catalog(1), before)
-    assert other.read() == written
+        asyncio.run(other.write(catalog(1), before))
+    assert asyncio.run(other.read()) == written
     assert list(tmp_path.glob(".c.json.*")) == [tmp_path / ".c.json.lock"]
 
 
@@ -35,13 +36,13 @@ def test_a_catalog_of_another_owner_or_none_at_all(tmp_path: Path) -> None:
     """It is not ours to write, unless it is to be taken over; text that is no catalog is never written over."""
     path = tmp_path / "c.json"
     theirs = FileCarrier(path, "theirs")
-    theirs.write(catalog(3, "theirs"), theirs.read())
+    asyncio.run(theirs.write(catalog(3, "theirs"), asyncio.run(theirs.read())))
     with pytest.raises(CatalogConflict, match="--takeover"):
-        FileCarrier(path, "default").read()
-    assert FileCarrier(path, "default", takeover=True).read().catalog.generation == 3
+        asyncio.run(FileCarrier(path, "default").read())
+    assert asyncio.run(FileCarrier(path, "default", takeover=True).read()).catalog.generation == 3
     path.write_text("{}")
     with pytest.raises(CatalogConflict, match="not a catalog"):
-        FileCarrier(path, "default").read()
+        asyncio.run(FileCarrier(path, "default").read())
 
 
 def test_a_lock_that_is_held_for_ever_is_an_error(tmp_path: Path) -> None:
