@@ -20,6 +20,7 @@ import yaml
 
 API_VERSION = "fairlead.dev/v1alpha1"
 STRATEGIES = ("blue-green",)
+VERBS = ("approve", "promote", "abort", "rollback", "pause")
 DEFAULT_ALIAS = "champion"
 DEFAULT_HOLD_S = 600.0
 SETTINGS = "settings."
@@ -40,6 +41,8 @@ class Served(msgspec.Struct, frozen=True, omit_defaults=True):
     """One model to serve under the name `served`. Either `alias` or `version` is set.
 
     `created` (Unix milliseconds) is the claim's age: of two claims to one name the older wins.
+    `ref` is who asks: NAMESPACE/NAME of a ServedModel in a cluster, "" for tags and files. `verbs` are its one-shot
+    annotations: a verb and the digest that it names.
     """
 
     served: str
@@ -51,7 +54,10 @@ class Served(msgspec.Struct, frozen=True, omit_defaults=True):
     settings: dict[str, Any] = {}
     hold_s: float | None = None  # None: the operator's own
     allow_signature_change: bool = False
+    require_approval: bool = False
     created: int = 0
+    ref: str = ""
+    verbs: dict[str, str] = {}
 
 
 class Tags:

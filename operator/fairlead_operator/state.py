@@ -195,3 +195,14 @@ class Plan(msgspec.Struct, frozen=True):
     rollout: Rollout
     events: tuple[Event, ...] = ()
     done: bool = False
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """All that is known of one claim after a step: what a ServedModel's status is made of. `entry` is what the
+    stored catalog holds for it, `ready` the replicas in which its routed version is ready."""
+
+    rollout: Rollout
+    entry: ModelEntry | None
+    ready: int
+    replicas: int
+    fault: str = ""  # why the claim cannot be read, or is not allowed
