@@ -1,6 +1,7 @@
 """`python -m fairlead_server ROLE ...`: one program, and each role imports only what it needs.
 
 serve                      a replica, or the driver of a pool on Ray: what a person starts
+drain                      asks the replica on this machine to leave: what a pod's preStop hook runs
 worker, trial, fetcher     children of a supervisor: nobody else starts them
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-ROLES = ("serve", "worker", "trial", "fetcher")
+ROLES = ("serve", "drain", "worker", "trial", "fetcher")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,6 +30,10 @@ def main(argv: Sequence[str]) -> int:
         from fairlead_server.app.command import main as serve
 
         return serve(arguments)
+    if role == "drain":
+        from fairlead_server.app.leave import main as drain
+
+        return drain(arguments)
     sys.stderr.write(f"fairlead_server: the roles are {', '.join(ROLES)}; try `serve --help`\n")
     return 2
 
