@@ -32,7 +32,8 @@ def address(text: str) -> str:
 
 
 class HttpFleet:
-    """Control APIs at base URLs; the bearer token is read for each request, so that it can be replaced.
+    """Control APIs at base URLs; the bearer token (the file's first line) is read for each request, so that it can
+    be replaced: replicas take each line of theirs.
 
     `takeover`: replicas that obey another installation are told to obey this one."""
 
@@ -78,7 +79,7 @@ class HttpFleet:
         try:
             headers = {"content-type": "application/json"} if data is not None else {}
             if self._token_file is not None:
-                headers["authorization"] = f"Bearer {self._token_file.read_text().strip()}"
+                headers["authorization"] = f"Bearer {_first(self._token_file)}"
             request = self._http.request(method, base + path, content=data, headers=headers)
             return await asyncio.wait_for(request, LIMIT_S)
         except (TimeoutError, httpx.TimeoutException):
@@ -89,6 +90,10 @@ class HttpFleet:
             return f"no answer: {error or type(error).__name__}"
         except (OSError, UnicodeDecodeError) as error:
             return f"the token file cannot be read: {error}"
+
+
+def _first(token_file: Path) -> str:
+    return next(iter(token_file.read_text().split()), "")
 
 
 def _said(answer: httpx.Response) -> str:

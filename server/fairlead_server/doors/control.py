@@ -97,18 +97,20 @@ class ControlApp:
         if not self._token_file:
             return
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token()):
+        given = token.strip().encode()
+        if scheme.lower() != "bearer" or not any(hmac.compare_digest(given, one) for one in self._tokens()):
             raise ServingError(Kind.UNAUTHENTICATED, "the control API wants 'Authorization: Bearer TOKEN'")
 
-    def _token(self) -> bytes:
-        """Read anew each time: a mounted secret may change. An empty one lets nobody in."""
+    def _tokens(self) -> list[bytes]:
+        """Read anew each time: a mounted secret may change. Each line is one, so that the next can be handed out
+        before the old one is withdrawn. An empty file lets nobody in."""
         try:
-            token = Path(self._token_file).read_bytes().strip()
+            tokens = Path(self._token_file).read_bytes().split()
         except OSError as fault:
             raise ServingError(Kind.UNAUTHENTICATED, f"the token's file cannot be read: {fault.strerror}") from None
-        if not token:
+        if not tokens:
             raise ServingError(Kind.UNAUTHENTICATED, "the token's file is empty")
-        return token
+        return tokens
 
 
 def _unknown(path: str, known: bool) -> ServingError:

@@ -120,13 +120,16 @@ def test_paths_and_methods(method: str, path: str, status: int) -> None:
         ("secret\n", "Bearer secret", 200),
         ("secret\n", "bearer secret", 200),
         ("secret\n", "Bearer wrong", 401),
+        ("secret\nnext\n", "Bearer secret", 200),
+        ("secret\nnext\n", "Bearer next", 200),
+        ("secret\nnext\n", "Bearer secret next", 401),
         ("secret\n", "", 401),
         ("", "Bearer ", 401),
         (None, "Bearer secret", 401),
     ],
 )
 def test_the_token(tmp_path: Path, content: str | None, sent: str, status: int) -> None:
-    """It is read from its file each time; an empty or missing file lets nobody in."""
+    """It is read from its file each time, each line is one; an empty or missing file lets nobody in."""
     token = tmp_path / "token"
     if content is not None:
         token.write_text(content)
