@@ -24,7 +24,18 @@ from fairlead_operator.plan import Limits, plan
 from fairlead_operator.report import Line
 from fairlead_operator.sightings import Sightings
 from fairlead_operator.spec import Served
-from fairlead_operator.state import Answer, CatalogConflict, Observed, Phase, Plan, Rollout, Seen, Stored, Wanted
+from fairlead_operator.state import (
+    Answer,
+    CatalogConflict,
+    Observed,
+    Outlook,
+    Phase,
+    Plan,
+    Rollout,
+    Seen,
+    Stored,
+    Wanted,
+)
 
 MOVING = (Phase.LOADING, Phase.SWITCHING)
 
@@ -77,18 +88,21 @@ class Reconciler:
         self._watching = watching
         self._rollouts = records.load()
         self._saved = dict(self._rollouts)
-        self._aside: dict[str, Rollout] = {}  # claims that lost, by model: told, and never stored
+        self._aside: dict[str, Rollout] = {}  # claims that lost: told, and never stored
         self._faults: dict[str, str] = {}
         self._told: dict[str, tuple[str, int]] = {}  # the boot and generation that each address last took
         self._not_taken: dict[str, tuple[int, str]] = {}  # by address: what was refused last, and why
         self._floor = 0  # a generation that some replica holds with other bytes
-        self._served: dict[str, str] = {}
+        self._models: dict[str, ModelEntry] = {}  # the stored catalog's, and
+        self._seen: dict[str, Seen] = {}  # the replicas, as of the last step
 
     # --- what others may ask
 
     def holders(self) -> dict[str, str]:
         """Served names that are in the catalog or remembered, with their models."""
-        return dict(self._served) | {served: rollout.model for served, rollout in self._rollouts.items()}
+        return {name: name for name in self._models} | {
+            served: rollout.model for served, rollout in self._rollouts.items()
+        }
 
     def claims(self) -> dict[str, Served]:
         """What was asked for last, as far as it is remembered: it stays in force while it cannot be read."""
@@ -99,7 +113,7 @@ class Reconciler:
 
     def untold(self) -> list[Untold]:
         """Tags that the registry should have and, as far as is known, has not."""
-        every = {**self._rollouts, **{f"aside/{model}": rollout for model, rollout in self._aside.items()}}
+        every = {**self._rollouts, **{f"aside/{who}": rollout for who, rollout in self._aside.items()}}
         return [
             Untold(key, rollout.model, version, tag, value)
             for key, rollout in every.items()
@@ -115,7 +129,12 @@ class Reconciler:
 
     def lines(self) -> tuple[Line, ...]:
         """Every rollout as the report shows it."""
-        return report.lines([*self._rollouts.values(), *self._aside.values()], self._faults, self._watching)
+        return report.lines(self.outlooks())
+
+    def outlooks(self) -> tuple[Outlook, ...]:
+        """Every claim after the last step: who has its name, who lost it, and what cannot be read."""
+        rollouts = [*self._rollouts.values(), *self._aside.values()]
+        return report.outlooks(rollouts, self._faults, self._models, self._seen, self._watching)
 
     # --- one step
 
@@ -127,7 +146,8 @@ class Reconciler:
         plans = self._plans(sightings, stored.catalog, seen, base, now)
         stored = await self._store(stored, plans, base)
         await self._send(stored, seen)
-        self._remember(plans, sightings, stored.catalog)
+        self._models, self._seen = stored.catalog.models, seen
+        self._remember(plans, sightings)
 
     def _own(self, seen: Mapping[str, Seen]) -> dict[str, Seen]:
         """A replica that obeys another installation is as good as absent."""
@@ -242,8 +262,7 @@ class Reconciler:
     def _mark(seen: Seen, stored: Stored) -> tuple[str, int]:
         return ("" if isinstance(seen, str) else seen.boot, stored.catalog.generation)
 
-    def _remember(self, plans: Mapping[str, Plan], sightings: Sightings, catalog: Catalog) -> None:
-        self._served = {name: name for name in catalog.models}
+    def _remember(self, plans: Mapping[str, Plan], sightings: Sightings) -> None:
         self._faults = sightings.faults
         for served, decided in plans.items():
             self._log_change(self._rollouts.get(served), decided.rollout)
@@ -254,8 +273,8 @@ class Reconciler:
             else:
                 self._rollouts[served] = decided.rollout
         aside = report.aside(sightings, self._aside, self._watching)
-        for model, rollout in aside.items():
-            self._log_change(self._aside.get(model), rollout)
+        for who, rollout in aside.items():
+            self._log_change(self._aside.get(who), rollout)
         self._aside = aside
         for served, rollout in self._rollouts.items():
             if self._saved.get(served) != rollout:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from fairlead_operator.sightings import Sightings
-from fairlead_operator.state import Phase, Rollout, VersionTags
+from fairlead_operator.documents import ModelEntry
+from fairlead_operator.sightings import Lost, Sightings
+from fairlead_operator.state import Outlook, Phase, Rollout, Seen, VersionTags
 
 
 class RegistrySight(msgspec.Struct, frozen=True):
@@ -35,19 +36,12 @@ class Report(msgspec.Struct, frozen=True):
     rollouts: tuple[Line, ...]
 
 
-def lines(rollouts: Iterable[Rollout], faults: Mapping[str, str], since: float) -> tuple[Line, ...]:
-    """`faults`: claims that cannot be read, by model or served name; some of them have no rollout at all."""
-    shown = list(rollouts)
-    found = [_line(rollout, faults) for rollout in shown]
-    known = {rollout.served for rollout in shown} | {rollout.model for rollout in shown}
-    for name, fault in faults.items():
-        if name not in known:
-            found.append(Line(name, name, Phase.REFUSED.value, "", "", fault, since, {"SpecInvalid": fault}))
-    return tuple(sorted(found, key=lambda line: (line.served, line.model)))
+def lines(outlooks: Iterable[Outlook]) -> tuple[Line, ...]:
+    return tuple(sorted(map(_line, outlooks), key=lambda line: (line.served, line.model)))
 
 
-def _line(rollout: Rollout, faults: Mapping[str, str]) -> Line:
-    fault = faults.get(rollout.model) or faults.get(rollout.served)
+def _line(outlook: Outlook) -> Line:
+    rollout, fault = outlook.rollout, outlook.fault
     return Line(
         model=rollout.model,
         served=rollout.served,
@@ -60,16 +54,61 @@ def _line(rollout: Rollout, faults: Mapping[str, str]) -> Line:
     )
 
 
+def outlooks(
+    rollouts: Iterable[Rollout],
+    faults: Mapping[str, str],
+    models: Mapping[str, ModelEntry],
+    seen: Mapping[str, Seen],
+    since: float,
+) -> tuple[Outlook, ...]:
+    """Every claim, with what the stored catalog (`models`) and the replicas have of it. `faults`: claims that cannot
+    be read, by ref, model or served name; some of them have no rollout at all."""
+    found: list[Outlook] = []
+    known: set[str] = set()
+    for rollout in rollouts:
+        ref = rollout.spec.ref if rollout.spec else ""
+        names = (ref, rollout.model, rollout.served) if not ref else (ref,)
+        known.update(names)
+        fault = next((faults[name] for name in names if name in faults), "")
+        entry = models.get(rollout.served) if rollout.phase is not Phase.CONFLICT else None
+        found.append(Outlook(rollout, entry, _ready(rollout.served, entry, seen), len(seen), fault, ref))
+    for name, fault in faults.items():
+        if name not in known:
+            unread = Rollout(name, name, phase=Phase.REFUSED, reason=fault, since=since)
+            found.append(Outlook(unread, None, 0, len(seen), fault, name))
+    return tuple(found)
+
+
+def _ready(served: str, entry: ModelEntry | None, seen: Mapping[str, Seen]) -> int:
+    """The replicas in which the routed version is ready."""
+    routed = entry.routed if entry else ""
+    models = [status.models.get(served) for status in seen.values() if not isinstance(status, str)] if routed else []
+    versions = [model.versions.get(routed) for model in models if model]
+    return sum(version is not None and version.state == "ready" for version in versions)
+
+
 def aside(sightings: Sightings, old: Mapping[str, Rollout], since: float) -> dict[str, Rollout]:
-    """By model: the claims that lost their served name to an older one, with the tag that tells so."""
+    """The claims that lost their served name, with the tag that tells so: by who asks and for what."""
     found = {}
     for lost in sightings.set_aside:
         claim = lost.claim
-        reason = (
-            f"the name {claim.served!r} belongs to model {lost.winner!r}: who serves under a name keeps it, "
-            "else the older one has it"
-        )
         blank = Rollout(claim.served, claim.model, claim, Phase.CONFLICT, since=since)
-        tags = {lost.version: VersionTags(f"conflict: {reason}")} if lost.version else {}
-        found[claim.model] = msgspec.structs.replace(old.get(claim.model, blank), reason=reason, tags=tags)
+        key = f"{claim.ref or claim.model}:{claim.served}"
+        reason = _conflict(lost)
+        # Of the winner's own version the winner says what it does.
+        tags = {lost.version: VersionTags(f"conflict: {reason}")} if claim.model != lost.winner.model else {}
+        tags.pop("", None)
+        found[key] = msgspec.structs.replace(
+            old.get(key, blank), model=claim.model, spec=claim, reason=reason, tags=tags
+        )
     return found
+
+
+def _conflict(lost: Lost) -> str:
+    winner = lost.winner
+    holder = f"the ServedModel {winner.ref!r}" if winner.ref else f"model {winner.model!r}"
+    if not winner.ref and winner.model == lost.claim.model:
+        holder = "another claim of the same model"
+    return (
+        f"the name {winner.served!r} belongs to {holder}: who serves under a name keeps it, else the older one has it"
+    )

@@ -1,13 +1,14 @@
 """What complete answers of the registry add up to: who asks for what, and what has really gone. Pure.
 
 One look never takes anything away: a tag, an alias, a version or a model counts as gone after three complete
-answers in a row that say so. Errors and partial pages never come here. Of two claims to one served name the
-holder keeps it, then the older wins; the other is told.
+answers in a row that say so. Errors and partial pages never come here. What Kubernetes says of its own objects
+is certain at once. Of two claims to one served name the holder keeps it, then the older wins; the other is told,
+also where both name the same model. This module must not know which pools there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
@@ -15,24 +16,25 @@ from fairlead_operator.spec import Served, SpecFault, Tags, from_tags
 from fairlead_operator.state import RegisteredModel, Snapshot, Wanted
 
 LOOKS = 3
-POOL = "default"  # the one pool that a standalone operator has
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What is asked for in one look. `faults`: claims that cannot be read, by model, served name or file.
-    `complete`: what is not in here is not asked for (a folder with a broken file is not)."""
+    """What is asked for in one look. `faults`: claims that cannot be read, by ref, model, served name or file.
+    `complete`: what is not in here is not asked for (a folder with a broken file is not). `certain`: its absence
+    counts at once, without three looks: a complete list of a cluster's objects."""
 
     served: tuple[Served, ...]
     faults: dict[str, str] = {}
     complete: bool = True
     by_tags: bool = True
+    certain: bool = False
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """A claim to a name that another model's claim holds; `version` is what it would serve, "" if unknown."""
+    """A claim to a name that another claim holds; `version` is what it would serve, "" if unknown."""
 
     claim: Served
-    winner: str
+    winner: Served
     version: str
 
 
@@ -54,28 +56,26 @@ def claims_of_tags(snapshot: Snapshot, keys: Tags, default_alias: str) -> Claims
         if not keys.asks(model.tags):
             continue
         try:
-            served.append(_allowed(from_tags(model.name, model.tags, model.created, keys, default_alias)))
+            served.append(from_tags(model.name, model.tags, model.created, keys, default_alias))
         except SpecFault as fault:
             faults[model.name] = str(fault)
     return Claims(tuple(served), faults)
 
 
 def claims_of_files(found: Iterable[Served], faults: Mapping[str, str]) -> Claims:
-    served, bad = [], dict(faults)
-    for claim in found:
-        try:
-            served.append(_allowed(claim))
-        except SpecFault as fault:
-            bad[claim.served] = str(fault)
-    return Claims(tuple(served), bad, complete=not faults, by_tags=False)
+    return Claims(tuple(found), dict(faults), complete=not faults, by_tags=False)
 
 
-def _allowed(claim: Served) -> Served:
-    if claim.pool != POOL:
-        raise SpecFault(
-            f"pool of {claim.served}", f"{claim.pool!r} is not allowed here: this operator has {POOL!r} only"
-        )
-    return claim
+def only(claims: Claims, pools: Collection[str]) -> Claims:
+    """The claims to these pools; a claim to another one is a fault."""
+    told = f"is not allowed here: this operator has {', '.join(map(repr, pools))} only"
+    other = {
+        c.model if claims.by_tags else c.served: f"pool of {c.served}: {c.pool!r} {told}"
+        for c in claims.served
+        if c.pool not in pools
+    }
+    inside = tuple(claim for claim in claims.served if claim.pool in pools)
+    return msgspec.structs.replace(claims, served=inside, faults={**claims.faults, **other})
 
 
 def chooser(keys: Tags, default_alias: str, claims: Iterable[Served]) -> Callable[[RegisteredModel], list[str]]:
@@ -95,52 +95,91 @@ def chooser(keys: Tags, default_alias: str, claims: Iterable[Served]) -> Callabl
 
 
 def look(old: Sightings, claims: Claims, snapshot: Snapshot, holders: Mapping[str, str]) -> Sightings:
-    """The sightings after one more complete answer. `holders`: what is served now, served name -> model."""
-    winners, set_aside = _settle(claims.served, snapshot, holders)
-    present = dict(winners)
-    absent: dict[str, tuple[str, int]] = {}
-    removed = set()
-    for served in sorted({*holders, *old.claims} - set(winners)):
-        claim = old.claims.get(served) or Served(served, holders.get(served, served))
-        if not _certain(claim, claims, snapshot):
-            present[served] = claim
-            continue
-        absent[served] = _count(old, served, "removed")
-        if absent[served][1] >= LOOKS:
-            removed.add(served)
-        elif served in old.claims:
-            present[served] = claim
-    wanted = {}
-    for served, claim in present.items():
-        found = old.wanted.get(served, Wanted()) if served in absent else _find(claim, snapshot)
+    """The sightings after one more complete answer, which was asked for what these claims name. `holders`: what is
+    served now, served name -> model."""
+    asked = _asked(old, claims, snapshot, holders)
+    wanted, absent = {}, dict(asked.absent)
+    for served, claim in asked.claims.items():
+        found = asked.wanted.get(served, Wanted()) if served in absent else _find(claim, snapshot)
         if found.gone is not None and served not in absent:
             absent[served] = _count(old, served, found.gone[0])
-            found = found if absent[served][1] >= LOOKS else old.wanted.get(served, Wanted())
+            found = found if absent[served][1] >= LOOKS else asked.wanted.get(served, Wanted())
         wanted[served] = found
-    return Sightings(present, wanted, frozenset(removed), absent, set_aside, dict(claims.faults))
+    return msgspec.structs.replace(asked, wanted=wanted, absent=absent)
 
 
-def _settle(
-    claims: Iterable[Served], snapshot: Snapshot, holders: Mapping[str, str]
-) -> tuple[dict[str, Served], tuple[Lost, ...]]:
-    """One claim to each served name, and the others with the model that they lost to."""
-    winners: dict[str, Served] = {}
-    lost = []
-    for claim in sorted(claims, key=lambda c: (holders.get(c.served) != c.model, c.created, c.model)):
-        winner = winners.setdefault(claim.served, claim)
-        if winner is not claim:
-            model = snapshot.models.get(claim.model)
-            version = claim.version or (model.aliases.get(claim.alias, "") if model else "")
-            lost.append(Lost(claim, winner.model, version))
-    return winners, tuple(lost)
+def ask(old: Sightings, claims: Claims, holders: Mapping[str, str]) -> Sightings:
+    """The sightings after a change of claims that are `certain`, between two answers of the registry: who asks is
+    new, what the registry has is as before, and nothing of it is counted once more."""
+    asked = _asked(old, claims, None, holders)
+    kept = {served: counted for served, counted in old.absent.items() if served in asked.wanted}
+    return msgspec.structs.replace(asked, absent=kept)
 
 
-def _certain(claim: Served, claims: Claims, snapshot: Snapshot) -> bool:
-    """Whether this look proves that nobody makes the claim any more: its tag or its file is gone, and not
+def _asked(old: Sightings, claims: Claims, snapshot: Snapshot | None, holders: Mapping[str, str]) -> Sightings:
+    """Who has each name now. What the registry had of a claim stays in `wanted` while it asks for the same."""
+    by_name: dict[str, list[Served]] = {}
+    for claim in claims.served:
+        by_name.setdefault(claim.served, []).append(claim)
+    present: dict[str, Served] = {}
+    absent: dict[str, tuple[str, int]] = {}
+    removed = set()
+    for served in sorted({*holders, *old.claims, *by_name}):
+        holder = old.claims.get(served) or Served(served, holders.get(served, served))
+        others = sorted(by_name.get(served, ()), key=lambda claim: _rank(claim, holder))
+        if others and (served not in old.claims or _holds(others[0], holder)):
+            present[served] = others[0]
+            continue
+        if not _certain(holder, claims, snapshot):
+            present[served] = holder
+            continue
+        counted = _count(old, served, "removed")
+        if counted[1] < LOOKS and not claims.certain:
+            absent[served] = counted
+            present |= {served: holder} if served in old.claims else {}
+        elif others:
+            present[served] = others[0]
+        else:
+            absent[served] = counted
+            removed.add(served)
+    lost = tuple(
+        Lost(claim, present[claim.served], _version(claim, snapshot))
+        for claim in claims.served
+        if claim.served in present and present[claim.served] is not claim
+    )
+    wanted = {
+        served: old.wanted[served]
+        for served, claim in present.items()
+        if served in old.wanted and served in old.claims and _source(old.claims[served]) == _source(claim)
+    }
+    return Sightings(present, wanted, frozenset(removed), absent, lost, dict(claims.faults))
+
+
+def _rank(claim: Served, holder: Served) -> tuple[bool, bool, int, str, str]:
+    """Who holds the name keeps it: the object, or else the model; then the older one has it."""
+    return (claim.ref != holder.ref, claim.model != holder.model, claim.created, claim.model, claim.ref)
+
+
+def _holds(claim: Served, holder: Served) -> bool:
+    return claim.ref == holder.ref if claim.ref else claim.model == holder.model
+
+
+def _source(claim: Served) -> tuple[str, str, str]:
+    return (claim.model, claim.alias, claim.version)
+
+
+def _version(claim: Served, snapshot: Snapshot | None) -> str:
+    """The version that a claim names, as far as the registry tells."""
+    model = snapshot.models.get(claim.model) if snapshot else None
+    return claim.version or (model.aliases.get(claim.alias, "") if model else "")
+
+
+def _certain(claim: Served, claims: Claims, snapshot: Snapshot | None) -> bool:
+    """Whether this look proves that nobody makes the claim any more: its tag, file or object is gone, and not
     merely unreadable. A model that is gone took its tags with it: that is no removal."""
-    if not claims.complete or claim.model in claims.faults or claim.served in claims.faults:
+    if not claims.complete or not {claim.ref or claim.served, claim.model, claim.served}.isdisjoint(claims.faults):
         return False
-    return claim.model in snapshot.models if claims.by_tags else True
+    return snapshot is not None and claim.model in snapshot.models if claims.by_tags else True
 
 
 def _count(old: Sightings, served: str, kind: str) -> tuple[str, int]:

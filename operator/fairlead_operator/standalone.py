@@ -22,13 +22,14 @@ from typing import Any, Protocol, TypeVar, cast
 from fairlead_operator import log
 from fairlead_operator.reconcile import Reconciler, Untold
 from fairlead_operator.report import RegistrySight, Report
-from fairlead_operator.sightings import Claims, Sightings, chooser, claims_of_files, claims_of_tags, look
+from fairlead_operator.sightings import Claims, Sightings, chooser, claims_of_files, claims_of_tags, look, only
 from fairlead_operator.spec import Tags, from_folder
 from fairlead_operator.state import CatalogConflict, RegisteredModel, RegistryUnavailable, Snapshot
 
 T = TypeVar("T")
 
 MOVING_S = 0.2  # between steps while a rollout moves
+POOL = "default"  # the one pool that a standalone operator has
 SLOWER = 10  # the registry is polled no more often than so many times its own answer takes
 SLOWEST_S = 15.0
 HUNG_S = 90.0  # a call that takes longer is left behind, on its thread
@@ -58,13 +59,13 @@ class Asking:
 
     def files(self) -> Claims | None:
         """The folder's claims; None where tags decide. Raises OSError."""
-        return None if self._folder is None else claims_of_files(*from_folder(self._folder, self.alias))
+        return None if self._folder is None else only(claims_of_files(*from_folder(self._folder, self.alias)), (POOL,))
 
     def ask(self, registry: Registry, claims: Claims | None, holders: Collection[str]) -> tuple[Claims, Snapshot]:
         """One complete answer. Raises RegistryUnavailable."""
         if claims is None:
             snapshot = registry.snapshot(holders, chooser(self.keys, self.alias, ()))
-            return claims_of_tags(snapshot, self.keys, self.alias), snapshot
+            return only(claims_of_tags(snapshot, self.keys, self.alias), (POOL,)), snapshot
         names = {*holders, *(claim.model for claim in claims.served)}
         return claims, registry.snapshot(names, chooser(self.keys, self.alias, claims.served))
 

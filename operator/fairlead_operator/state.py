@@ -206,3 +206,4 @@ class Outlook(msgspec.Struct, frozen=True):
     ready: int
     replicas: int
     fault: str = ""  # why the claim cannot be read, or is not allowed
+    ref: str = ""  # who asks: NAMESPACE/NAME of a ServedModel; for a fault without a rollout, what it is known by

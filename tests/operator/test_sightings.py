@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairlead_operator.sightings import Claims, Sightings, claims_of_files, claims_of_tags, look
+from fairlead_operator.sightings import Claims, Sightings, ask, claims_of_files, claims_of_tags, look, only
 from fairlead_operator.spec import Served, Tags
 from fairlead_operator.state import RegisteredModel, Snapshot, Target, Wanted
 
@@ -76,8 +76,18 @@ def test_a_claim_that_cannot_be_read_keeps_the_last_one() -> None:
     assert seen.removed == frozenset()
     assert seen.claims["m"].hold_s is None
     assert "soon" in seen.faults["m"]
-    elsewhere = looked(seen, snapshot({"fairlead.serve": "true", "fairlead.pool": "gpu"}))
-    assert "'gpu' is not allowed here" in elsewhere.faults["m"]
+
+
+def test_a_claim_to_another_pool_is_a_fault() -> None:
+    """Told, and the model is neither changed nor unloaded."""
+    elsewhere = snapshot({"fairlead.serve": "true", "fairlead.pool": "gpu"})
+    claims = only(claims_of_tags(elsewhere, Tags(), "champion"), ("default",))
+    assert claims.served == ()
+    assert "'gpu' is not allowed here" in claims.faults["m"]
+    seen = looked(Sightings(), snapshot())
+    for _ in range(4):
+        seen = look(seen, claims, elsewhere, HELD)
+    assert seen.claims["m"].pool == "default"
 
 
 def test_a_folder_with_a_broken_file_takes_nothing_away() -> None:
@@ -100,6 +110,71 @@ def test_of_two_claims_the_holder_then_the_older_wins() -> None:
     nothing = Snapshot({}, (), {})
     seen = look(Sightings(), both, nothing, {})
     assert seen.claims["shop"].model == "old"
-    assert [(lost.claim.model, lost.winner) for lost in seen.set_aside] == [("young", "old")]
+    assert [(lost.claim.model, lost.winner.model) for lost in seen.set_aside] == [("young", "old")]
     held = look(Sightings(), both, nothing, {"shop": "young"})
     assert held.claims["shop"].model == "young"
+
+
+NOTHING = Snapshot({}, (), {})
+
+
+def objects(*claims: Served, faults: dict[str, str] | None = None) -> Claims:
+    """A complete list of a cluster's ServedModels."""
+    return Claims(claims, faults or {}, by_tags=False, certain=True)
+
+
+def test_two_objects_for_one_model_and_name() -> None:
+    """The same model does not make one claim of two objects: the second is told, whatever their order."""
+    first, second = (Served("shop", "m", "champion", created=t, ref=f"team-{t}/shop") for t in (1, 2))
+    for claims in (objects(first, second), objects(second, first)):
+        seen = ask(Sightings(), claims, {})
+        assert seen.claims["shop"] == first
+        assert [(lost.claim.ref, lost.winner.ref) for lost in seen.set_aside] == [("team-2/shop", "team-1/shop")]
+    begun = ask(Sightings(), objects(second), {})
+    assert ask(begun, objects(first, second), {"shop": "m"}).claims["shop"] == second, "the holder keeps it"
+
+
+def test_an_object_that_is_gone_is_gone_at_once() -> None:
+    """Kubernetes is certain of its own objects; the other claim to the name takes over in the same look."""
+    first, second = (Served("shop", "m", "champion", created=t, ref=f"team-{t}/shop") for t in (1, 2))
+    seen = ask(Sightings(), objects(first, second), {})
+    assert ask(seen, objects(), {"shop": "m"}).removed == {"shop"}
+    after = ask(seen, objects(second), {"shop": "m"})
+    assert after.claims["shop"] == second
+    assert (after.removed, after.set_aside) == (frozenset(), ())
+
+
+def test_an_object_that_cannot_be_read_keeps_its_name() -> None:
+    """It is there: what it asked for last stays in force, and another claim to its name does not take it."""
+    first, second = (Served("shop", "m", "champion", created=t, ref=f"team-{t}/shop") for t in (1, 2))
+    seen = ask(Sightings(), objects(first), {})
+    seen = ask(seen, objects(second, faults={"team-1/shop": "a hold of -1 s"}), {"shop": "m"})
+    assert seen.claims["shop"] == first
+    assert [lost.claim.ref for lost in seen.set_aside] == ["team-2/shop"]
+
+
+def test_between_two_answers_nothing_of_the_registry_is_counted() -> None:
+    """However often the objects change, an alias that was not seen once has not been missed three times."""
+    claim = Served("m", "m", "champion", ref="a/m")
+    seen = look(Sightings(), objects(claim), snapshot(), {})
+    seen = look(seen, objects(claim), snapshot(aliases={"other": "1"}), HELD)
+    for _ in range(5):
+        seen = ask(seen, objects(claim), HELD)
+    assert seen.wanted["m"] == Wanted(TARGET)
+    assert look(seen, objects(claim), snapshot(aliases={"other": "1"}), HELD).wanted["m"] == Wanted(TARGET)
+
+
+def test_what_the_registry_had_for_another_alias_is_not_taken() -> None:
+    """A changed object waits for the registry's next answer."""
+    seen = look(Sightings(), objects(Served("m", "m", "champion", ref="a/m")), snapshot(), {})
+    assert ask(seen, objects(Served("m", "m", "next", ref="a/m")), HELD).wanted == {}
+
+
+def test_a_tag_that_is_missed_once_gives_the_name_to_nobody() -> None:
+    """Two models claim one name: the holder's has to be gone for three looks."""
+    old, young = Served("shop", "old", "champion", created=1), Served("shop", "young", "champion", created=2)
+    both = Snapshot({name: RegisteredModel(name, 1, {}, {}) for name in ("old", "young")}, (), {})
+    seen = look(Sightings(), Claims((old, young)), both, {})
+    for winner in ("old", "old", "young"):
+        seen = look(seen, Claims((young,)), both, {"shop": "old"})
+        assert seen.claims["shop"].model == winner
