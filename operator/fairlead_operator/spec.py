@@ -1,25 +1,28 @@
-"""What somebody asks to be served: a ServedModel, from YAML or from the tags of a registered model.
+"""What somebody asks to be served: a ServedModel, from a cluster or a file, or the tags of a registered model.
 
     apiVersion: fairlead.dev/v1alpha1        registered model   fairlead.serve = true
     kind: ServedModel                                           fairlead.alias, fairlead.name, fairlead.pool,
     metadata: {name: churn}                                     fairlead.strategy, fairlead.hold
     spec: {model: churn, alias: champion}                       fairlead.settings.max_batch_size = 64, ...
 
-Parsing raises nothing but SpecFault, which names the place. This module must not know the registry.
+Annotations `fairlead.dev/VERB: DIGEST` are a person's one-shot words about one version's files. The YAML's fields and
+their rules stand in resource.py. Parsing raises nothing but SpecFault, which names the place. This module must not
+know the registry.
 """
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import yaml
 
-API_VERSION = "fairlead.dev/v1alpha1"
-STRATEGIES = ("blue-green",)
+from fairlead_operator.resource import API_VERSION, DIGEST, KIND, PREFIX, RULES, STRATEGIES, Metadata, ServedModel
+
 VERBS = ("approve", "promote", "abort", "rollback", "pause")
 DEFAULT_ALIAS = "champion"
 DEFAULT_HOLD_S = 600.0
@@ -114,27 +117,12 @@ def from_tags(
     return _checked(served, f"tags of {model}")
 
 
-class _Metadata(msgspec.Struct):
-    name: Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class _Spec(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    model: Annotated[str, msgspec.Meta(min_length=1)] = ""
-    alias: str = ""
-    version: str | int = ""
-    served_name: str = ""
-    pool: str = "default"
-    strategy: str = "blue-green"
-    settings: dict[str, Any] = {}
-    hold_seconds: float | None = None
-    allow_signature_change: bool = False
-
-
-class _ServedModel(msgspec.Struct, rename="camel"):
-    api_version: str
-    kind: str
-    metadata: _Metadata
-    spec: _Spec
+def from_object(found: Any, default_alias: str = DEFAULT_ALIAS) -> Served:
+    """The claim of one ServedModel as the API server holds it; its age and its verbs come from its metadata.
+    Raises SpecFault, for a verb that names no digest too."""
+    model = _converted(found, "")
+    created, ref = _milliseconds(model.metadata), f"{model.metadata.namespace}/{model.metadata.name}"
+    return msgspec.structs.replace(_claim(model, "", default_alias), created=created, ref=ref)
 
 
 def from_yaml(text: str, where: str, created: int = 0, default_alias: str = DEFAULT_ALIAS) -> list[Served]:
@@ -143,37 +131,78 @@ def from_yaml(text: str, where: str, created: int = 0, default_alias: str = DEFA
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except (yaml.YAMLError, RecursionError) as error:
         raise SpecFault(where, " ".join(f"not YAML: {error}".split())) from None
-    return [_one(document, f"{where}[{i}]", created, default_alias) for i, document in enumerate(documents)]
+    claims = []
+    for i, document in enumerate(documents):
+        model = _converted(document, f"{where}[{i}]")
+        claim = _claim(model, f"{where}[{i}]", default_alias)
+        claims.append(msgspec.structs.replace(claim, created=_milliseconds(model.metadata) or created))
+    return claims
 
 
-def _one(document: Any, where: str, created: int, default_alias: str) -> Served:
+def _converted(document: Any, where: str) -> ServedModel:
     try:
-        found = msgspec.convert(document, _ServedModel)
+        found = msgspec.convert(document, ServedModel)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `")
-        raise SpecFault(where + place.rstrip("`"), message) from None
-    if (found.api_version, found.kind) != (API_VERSION, "ServedModel"):
-        raise SpecFault(f"{where}$.kind", f"wants apiVersion {API_VERSION} and kind ServedModel")
-    spec = found.spec
-    if spec.alias and spec.version != "":
-        raise SpecFault(f"{where}$.spec", "names an alias and a version: use one of them")
+        raise SpecFault(_at(where, place.removeprefix("$").rstrip("`")), message) from None
+    if (found.api_version, found.kind) != (API_VERSION, KIND):
+        raise SpecFault(_at(where, ".kind"), f"wants apiVersion {API_VERSION} and kind {KIND}")
+    return found
+
+
+def _claim(found: ServedModel, where: str, default_alias: str) -> Served:
+    """What it asks for, but for who asks and since when."""
+    spec, name = found.spec, found.metadata.name
+    for rule in RULES:
+        if not rule.holds(spec):
+            raise SpecFault(_at(where, ".spec" + (f".{rule.field}" if rule.field else "")), rule.message)
     try:
         settings = _plain(spec.settings)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise SpecFault(f"{where}$.spec.settings", str(error)) from None
+        raise SpecFault(_at(where, ".spec.settings"), str(error)) from None
+    fixed = spec.version is not msgspec.UNSET
     served = Served(
-        served=spec.served_name or found.metadata.name,
-        model=spec.model or found.metadata.name,
-        alias=spec.alias or ("" if spec.version != "" else default_alias),
-        version=str(spec.version),
+        served=spec.served_name or name,
+        model=spec.model or name,
+        alias=spec.alias or ("" if fixed else default_alias),
+        version=str(spec.version) if fixed else "",
         pool=spec.pool,
         strategy=spec.strategy,
         settings=settings,
-        hold_s=spec.hold_seconds,
+        hold_s=None if isinstance(spec.hold_seconds, msgspec.UnsetType) else spec.hold_seconds,
         allow_signature_change=spec.allow_signature_change,
-        created=created,
+        require_approval=spec.require_approval,
+        verbs=_verbs(found.metadata.annotations or {}, _at(where, ".metadata.annotations")),
     )
-    return _checked(served, f"{where}$.spec")
+    return _checked(served, _at(where, ".spec"))
+
+
+def _at(where: str, place: str) -> str:
+    """A place in a document of a file, FILE[0]$.spec, or in an object, spec."""
+    if not where:
+        return place.removeprefix(".") or KIND
+    return f"{where}${place}" if place else where
+
+
+def _verbs(annotations: Mapping[str, str], where: str) -> dict[str, str]:
+    said = {verb: annotations[PREFIX + verb] for verb in VERBS if PREFIX + verb in annotations}
+    for verb, digest in said.items():
+        if not re.fullmatch(DIGEST, digest):
+            status = "stable" if verb == "rollback" else "candidate"
+            raise SpecFault(
+                f"{where}[{PREFIX}{verb}]",
+                f"{digest!r} names no digest: write sha256: and 64 hexadecimal digits, as .status.{status}.digest has "
+                "them, or take the annotation away",
+            )
+    return said
+
+
+def _milliseconds(metadata: Metadata) -> int:
+    """When the object was made, Unix milliseconds; 0 where it does not say."""
+    made = metadata.creation_timestamp
+    if made is None:
+        return 0
+    return int((made if made.tzinfo else made.replace(tzinfo=datetime.UTC)).timestamp() * 1000)
 
 
 def from_folder(folder: Path, default_alias: str = DEFAULT_ALIAS) -> tuple[list[Served], dict[str, str]]:

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from fairlead_operator.spec import Served, SpecFault, Tags, from_folder, from_tags, from_yaml
+from fairlead_operator.spec import Served, SpecFault, Tags, from_folder, from_object, from_tags, from_yaml
 
+DIGEST = "sha256:" + "0a" * 32
 HEAD = "apiVersion: fairlead.dev/v1alpha1\nkind: ServedModel\n"
 
 
 def test_a_whole_served_model() -> None:
     """Every field of the YAML arrives."""
     text = HEAD + (
-        "metadata: {name: churn}\n"
-        "spec: {model: Churn v2, version: 3, servedName: churn-live, strategy: blue-green, holdSeconds: 5,\n"
-        "  allowSignatureChange: true, settings: {max_batch_size: 8, providers: [cuda, cpu]}}\n"
+        f'metadata: {{name: churn, namespace: shop, annotations: {{fairlead.dev/pause: "{DIGEST}"}}}}\n'
+        "spec: {model: Churn v2, version: 3, servedName: churn-live, strategy: blue-green, holdSeconds: 5, pool: gpu,\n"
+        "  allowSignatureChange: true, requireApproval: true, settings: {max_batch_size: 8, providers: [cuda, cpu]}}\n"
     )
     assert from_yaml(text, "f", 7) == [
         Served(
             "churn-live",
             "Churn v2",
-            "",
-            "3",
-            "default",
-            "blue-green",
-            {"max_batch_size": 8, "providers": ["cuda", "cpu"]},
-            5.0,
-            True,
-            7,
+            version="3",
+            pool="gpu",
+            strategy="blue-green",
+            settings={"max_batch_size": 8, "providers": ["cuda", "cpu"]},
+            hold_s=5.0,
+            allow_signature_change=True,
+            require_approval=True,
+            created=7,
+            verbs={"pause": DIGEST},
         )
     ]
 
@@ -50,8 +54,10 @@ def test_the_least_served_model() -> None:
         (HEAD + "metadata: {}\nspec: {}", "f[0]$.metadata: Object missing required field `name`"),
         (HEAD + "metadata: {name: a}\nspec: {modle: x}", "f[0]$.spec: Object contains unknown field `modle`"),
         (HEAD + "metadata: {name: a}\nspec: {holdSeconds: soon}", "f[0]$.spec.holdSeconds: Expected"),
-        (HEAD + "metadata: {name: a}\nspec: {holdSeconds: -1}", "give 0 or more"),
+        (HEAD + "metadata: {name: a}\nspec: {holdSeconds: -1}", "f[0]$.spec.holdSeconds: Expected `float` >= 0"),
         (HEAD + "metadata: {name: a}\nspec: {alias: a, version: 1}", "f[0]$.spec: names an alias and a version"),
+        (HEAD + "metadata: {name: a}\nspec: {pool: A}", "f[0]$.spec.pool: a pool's name is lower-case"),
+        (HEAD + "metadata: {name: a, annotations: {fairlead.dev/abort: v4}}\nspec: {}", "'v4' names no digest"),
         (HEAD + "metadata: {name: a}\nspec: {strategy: canary}", "strategy 'canary' is not known"),
         (HEAD.replace("v1alpha1", "v9") + "metadata: {name: a}\nspec: {}", "f[0]$.kind: wants apiVersion"),
     ],
@@ -61,6 +67,66 @@ def test_faults_name_their_place(text: str, place: str) -> None:
     with pytest.raises(SpecFault) as fault:
         from_yaml(text, "f")
     assert place in str(fault.value)
+
+
+OBJECT: dict[str, Any] = {
+    "apiVersion": "fairlead.dev/v1alpha1",
+    "kind": "ServedModel",
+    "metadata": {
+        "name": "churn",
+        "namespace": "shop",
+        "uid": "1-2-3",
+        "creationTimestamp": "2026-01-01T00:00:01Z",
+        "annotations": {"fairlead.dev/approve": DIGEST, "fairlead.dev/rollback": DIGEST, "other.dev/x": "y"},
+        "managedFields": [],
+    },
+    "spec": {"model": "Churn", "pool": "default", "strategy": "blue-green"},
+    "status": {"phase": "Serving"},
+}
+
+
+def test_an_object_of_a_cluster() -> None:
+    """Who asks, since when, and the verbs come from its metadata."""
+    claim = from_object(OBJECT, "live")
+    assert claim == Served(
+        "churn",
+        "Churn",
+        alias="live",
+        created=1767225601000,
+        ref="shop/churn",
+        verbs={"approve": DIGEST, "rollback": DIGEST},
+    )
+
+
+def test_an_objects_fault_names_its_place() -> None:
+    """In a cluster there is one object, so the place is a field's path."""
+    for spec, message in [
+        ({"version": 0}, "spec.version: a version is a positive whole number, such as 3"),
+        ({"alias": "a", "version": 1}, "spec: names an alias and a version: use one of them"),
+        ({"settings": 5}, "spec.settings: Expected `object`, got `int`"),
+    ]:
+        with pytest.raises(SpecFault) as fault:
+            from_object({**OBJECT, "spec": spec})
+        assert str(fault.value) == message
+    with pytest.raises(SpecFault, match="ServedModel: Expected `object`"):
+        from_object([])
+
+
+@pytest.mark.parametrize("digest", ["", "true", "3", "sha256:12", DIGEST.upper(), DIGEST + "\n"])
+def test_a_verb_names_a_whole_digest(digest: str) -> None:
+    """A verb about nothing in particular could be about the wrong version: it says what to write."""
+    bad = {**OBJECT, "metadata": {**OBJECT["metadata"], "annotations": {"fairlead.dev/approve": digest}}}
+    with pytest.raises(SpecFault) as fault:
+        from_object(bad)
+    assert str(fault.value).startswith("metadata.annotations[fairlead.dev/approve]: ")
+    assert "write sha256: and 64 hexadecimal digits" in str(fault.value)
+
+
+def test_what_kubectl_prints_is_a_file() -> None:
+    """An object that was taken out of a cluster works standalone, with its age; one never applied has none."""
+    assert from_yaml(yaml.safe_dump(OBJECT), "f", 7)[0].created == 1767225601000
+    text = HEAD + "metadata: {name: a, creationTimestamp: null, annotations: null}\nspec: {}"
+    assert from_yaml(text, "f", 7)[0].created == 7
 
 
 def test_a_broken_file_is_a_fault_and_spares_the_others(tmp_path: Path) -> None:
