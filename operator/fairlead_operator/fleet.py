@@ -45,8 +45,9 @@ class HttpFleet:
 
     async def observe(self) -> dict[str, Seen]:
         """Every address with its status, or why there is none."""
-        seen = await asyncio.gather(*(self._status(base) for base in self.addresses))
-        return dict(zip(self.addresses, seen, strict=True))
+        asked = self.addresses  # they may change meanwhile
+        seen = await asyncio.gather(*(self._status(base) for base in asked))
+        return dict(zip(asked, seen, strict=True))
 
     async def put(self, base: str, data: bytes) -> Answer:
         answer = await self._call("PUT", base, self._catalog, data)

@@ -1,7 +1,7 @@
 """The loop without Kubernetes: the registry is polled on a thread of its own, the pool is reconciled here.
 
-    thread   poll the registry, write tags    (each call may hang; nothing waits for it)
-    loop     sightings so far -> reconcile step, every interval, faster while a rollout moves
+    polling   what the registry has, and the tags that it should have
+    loop      sightings so far -> reconcile step, every interval, faster while a rollout moves
 
 The two meet in a pair of bounded hand-overs, so that a registry that is down, slow or hangs stops no rollout
 that is under way, and ending the operator waits for nobody.
@@ -10,39 +10,24 @@ that is under way, and ending the operator waits for nobody.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-import threading
 import time
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol
 
 from fairlead_operator import log
+from fairlead_operator.polling import Poller, Registry
 from fairlead_operator.reconcile import Reconciler, Untold
-from fairlead_operator.report import RegistrySight, Report
+from fairlead_operator.report import Report
 from fairlead_operator.sightings import Claims, Sightings, chooser, claims_of_files, claims_of_tags, look, only
 from fairlead_operator.spec import Tags, from_folder
-from fairlead_operator.state import CatalogConflict, RegisteredModel, RegistryUnavailable, Snapshot
+from fairlead_operator.state import CatalogConflict, Snapshot
 
-T = TypeVar("T")
-
-MOVING_S = 0.2  # between steps while a rollout moves
 POOL = "default"  # the one pool that a standalone operator has
-SLOWER = 10  # the registry is polled no more often than so many times its own answer takes
-SLOWEST_S = 15.0
-HUNG_S = 90.0  # a call that takes longer is left behind, on its thread
-LEFT_BEHIND = 5
-TAGS_AT_ONCE = 100
+MOVING_S = 0.2  # between steps while a rollout moves
 
-
-class Registry(Protocol):
-    """See registry.MlflowRegistry."""
-
-    def open(self) -> None: ...
-    def snapshot(self, names: Collection[str], choose: Callable[[RegisteredModel], Collection[str]]) -> Snapshot: ...
-    def write_tag(self, model: str, version: str, name: str, value: str) -> None: ...
+Answer = tuple[Claims, Snapshot, dict[str, str]]
 
 
 class Publisher(Protocol):
@@ -76,16 +61,13 @@ class Standalone:
     def __init__(
         self, registry: Registry, asking: Asking, reconciler: Reconciler, publisher: Publisher, interval_s: float
     ) -> None:
-        self._registry = registry
         self._asking = asking
         self._reconciler = reconciler
         self._publisher = publisher
         self._interval_s = interval_s
         self._sightings = Sightings(reconciler.claims())
-        self._sight = RegistrySight(None, time.time(), "it has not answered yet")
+        self._poller = Poller(registry, self, interval_s)
         self._told: list[Untold] = []
-        self._not_taken: list[Untold] = []  # the one that failed last stands last
-        self._errands = Errands()
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._published: Report | None = None
@@ -95,7 +77,7 @@ class Standalone:
 
     async def run(self) -> None:
         parts: list[asyncio.Task[Any]] = [
-            asyncio.create_task(self._poll()),
+            asyncio.create_task(self._poller.run()),
             asyncio.create_task(self._reconcile()),
             asyncio.create_task(self._stopped.wait()),
         ]
@@ -108,61 +90,22 @@ class Standalone:
 
     # --- the registry
 
-    async def _poll(self) -> None:
-        before = 0.0
-        with contextlib.suppress(TimeoutError, RegistryUnavailable):
-            await self._errands.run(self._registry.open)  # seconds of imports, which say nothing of the registry
-        while True:
-            began = time.monotonic()
-            holders = self._reconciler.holders()
-            try:
-                claims, snapshot = await self._errands.run(partial(self._asked, holders.values()))
-            except (RegistryUnavailable, OSError, TimeoutError) as error:
-                self._missed(str(error) or f"no answer within {HUNG_S:g} s")
-            else:
-                self._heard(look(self._sightings, claims, snapshot, holders))
-                await self._tell()
-            took = time.monotonic() - began
-            pause = pause_s(self._interval_s, before, took)
-            before = took
-            await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311 - so that operators do not march in step
+    def question(self) -> Callable[[Registry], Answer]:
+        return partial(self._asked, self._reconciler.holders())
 
-    def _asked(self, models: Collection[str]) -> tuple[Claims, Snapshot]:
-        return self._asking.ask(self._registry, self._asking.files(), models)
+    def _asked(self, holders: dict[str, str], registry: Registry) -> Answer:
+        return *self._asking.ask(registry, self._asking.files(), holders.values()), holders
 
-    def _heard(self, sightings: Sightings) -> None:
-        now = time.time()
-        if self._sight.error:
-            log.info("registry answers", why=f"after {now - self._sight.since:.1f} s")
-        since = now if self._sight.error else self._sight.since
-        self._sight = RegistrySight(now, since, "")
-        self._sightings = sightings
+    def heard(self, answer: Answer) -> None:
+        claims, snapshot, holders = answer
+        self._sightings = look(self._sightings, claims, snapshot, holders)
         self._wake.set()
 
-    def _missed(self, why: str) -> None:
-        began = self._sight.since if self._sight.error else time.time()
-        if self._sight.error != why:
-            log.warning("registry not seen", why=why, since=round(self._sight.seen or began, 3))
-        self._sight = RegistrySight(self._sight.seen, began, why)
+    def untold(self) -> list[Untold]:
+        return [untold for untold in self._reconciler.untold() if untold not in self._told]
 
-    async def _tell(self) -> None:
-        """Tags that the registry should have. What it did not take is tried again after the next poll, behind the
-        others: one that it never takes holds up none of them."""
-        untolds = [untold for untold in self._reconciler.untold() if untold not in self._told]
-        self._not_taken = [untold for untold in self._not_taken if untold in untolds]
-        fresh = [untold for untold in untolds if untold not in self._not_taken]
-        for untold in [*fresh, *self._not_taken][:TAGS_AT_ONCE]:
-            try:
-                await self._errands.run(partial(self._write, untold))
-            except (RegistryUnavailable, TimeoutError) as error:
-                self._not_taken = [*(one for one in self._not_taken if one != untold), untold]
-                log.warning("tag not written", model=untold.model, version=untold.version, why=str(error))
-                return
-            log.debug("tag", model=untold.model, version=untold.version, tag=untold.tag, value=untold.value)
-            self._told.append(untold)
-
-    def _write(self, untold: Untold) -> None:
-        self._registry.write_tag(untold.model, untold.version, untold.tag, untold.value)
+    def told(self, untold: Untold) -> None:
+        self._told.append(untold)
 
     # --- the pool
 
@@ -189,7 +132,7 @@ class Standalone:
             self._wake.clear()
 
     def _publish(self) -> None:
-        report = Report(self._sight, self._reconciler.lines())
+        report = Report(self._poller.sight, self._reconciler.lines())
         if report == self._published:
             return
         try:
@@ -197,45 +140,3 @@ class Standalone:
             self._published = report
         except OSError as error:
             log.warning("report not written", why=str(error))
-
-
-def pause_s(interval_s: float, before_s: float, took_s: float) -> float:
-    """Seconds until the next poll, by what the last two took: one slow answer is an accident, two in a row are
-    a registry that should be asked less."""
-    return max(interval_s, min(SLOWER * min(before_s, took_s), SLOWEST_S))
-
-
-class Errands:
-    """Blocking calls on threads that nobody has to wait for: not beyond HUNG_S, and not at the end of the process."""
-
-    def __init__(self) -> None:
-        self.under_way = 0
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Raises TimeoutError, or RegistryUnavailable while too many earlier calls still hang."""
-        if self.under_way >= LEFT_BEHIND:
-            raise RegistryUnavailable(f"{self.under_way} earlier calls still hang")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self.under_way += 1
-
-        def settle(result: T | None, error: BaseException | None) -> None:
-            self.under_way -= 1
-            if future.done():
-                return
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(cast(T, result))
-
-        def run() -> None:
-            result, failed = None, None
-            try:
-                result = work()
-            except BaseException as error:
-                failed = error
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
-                loop.call_soon_threadsafe(settle, result, failed)
-
-        threading.Thread(target=run, name="registry", daemon=True).start()
-        return await asyncio.wait_for(future, HUNG_S)

@@ -12,7 +12,7 @@ from operator_site import KEYS, Site
 
 from fairlead_operator import standalone
 from fairlead_operator.report import Report
-from fairlead_operator.standalone import Asking, Errands, Standalone, pause_s
+from fairlead_operator.standalone import Asking, Standalone
 from fairlead_operator.state import RegistryUnavailable
 
 
@@ -128,15 +128,6 @@ def test_a_new_operator_begins_with_what_was_asked_last(site: Site) -> None:
     assert site.entry().versions["1"].settings == {"max_batch_size": 8}
 
 
-@pytest.mark.parametrize(
-    ("before_s", "took_s", "pause"),
-    [(0.0, 0.1, 2.0), (0.1, 0.1, 2.0), (0.0, 9.0, 2.0), (0.5, 9.0, 5.0), (0.5, 0.4, 4.0), (9.0, 9.0, 15.0)],
-)
-def test_a_slow_registry_is_asked_less(before_s: float, took_s: float, pause: float) -> None:
-    """After two slow answers in a row the pause is ten times the quicker one, up to a limit."""
-    assert pause_s(2.0, before_s, took_s) == pytest.approx(pause)
-
-
 def test_a_tag_that_is_never_taken_holds_up_no_other(site: Site) -> None:
     """The registry refuses the tags of one model for ever: those of the other are written, and the loop goes on."""
     site.registry.register("a", "/m/3")
@@ -170,26 +161,3 @@ def test_what_cannot_be_stored_is_told_once(site: Site, capfd: pytest.CaptureFix
 
     run(site, Slow(site), Board(), story)
     assert capfd.readouterr().err.count("No space left on device") == 1
-
-
-def test_calls_that_hang_are_left_behind_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call beyond its time is given up; when too many hang, no more are begun."""
-    monkeypatch.setattr(standalone, "HUNG_S", 0.05)
-    monkeypatch.setattr(standalone, "LEFT_BEHIND", 2)
-    free = threading.Event()
-
-    async def main() -> None:
-        errands = Errands()
-        for _ in range(2):
-            with pytest.raises(TimeoutError):
-                await errands.run(lambda: free.wait(10))
-        with pytest.raises(RegistryUnavailable, match="2 earlier calls still hang"):
-            await errands.run(lambda: None)
-        free.set()
-        monkeypatch.setattr(standalone, "HUNG_S", 10)
-        await until(lambda: not errands.under_way)
-        assert await errands.run(lambda: 5) == 5
-        with pytest.raises(ZeroDivisionError):
-            await errands.run(lambda: 1 / 0)
-
-    asyncio.run(main())
