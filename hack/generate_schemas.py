@@ -2,8 +2,8 @@
 
     python hack/generate_schemas.py [FOLDER]    writes them into the repository, or below FOLDER
 
-What a schema cannot say (a route names versions of its entry, weights are not all zero) is said in
-docs/catalog.md and checked by models/parsing.py.
+What a setting means is its comment in models/settings.py, as in docs/settings.md. What a schema cannot say (a route
+names versions of its entry, weights are not all zero) is said in docs/catalog.md and checked by models/parsing.py.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import msgspec
 
 from fairlead_server.models.catalog import API_VERSION as CATALOG
 from fairlead_server.models.catalog import Catalog
-from fairlead_server.models.settings import VersionSettings
+from fairlead_server.models.settings import Padding, VersionSettings
 from fairlead_server.models.status import API_VERSION as STATUS
 from fairlead_server.models.status import Status
+from generate_settings import meanings
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = Path("docs", "schemas")
@@ -30,6 +31,9 @@ def catalog() -> dict[str, Any]:
     """A version's `settings` are loose in the type (the folder's settings come below them) and strict here."""
     schema = _schema(Catalog, CATALOG, VersionSettings)
     schema["$defs"]["VersionEntry"]["properties"]["settings"] = {"$ref": "#/$defs/VersionSettings"}
+    for struct in (VersionSettings, Padding):
+        for field, meaning in meanings(struct).items():
+            schema["$defs"][struct.__name__]["properties"][field]["description"] = meaning
     return schema
 
 

@@ -41,13 +41,17 @@ PADDING = """
 def table(struct: type[msgspec.Struct]) -> str:
     """One row for each field, in the order of the class."""
     kinds = typing.get_type_hints(struct, include_extras=True)
-    meanings = dict(FIELD.findall(inspect.getsource(struct)))
-    default = struct()
+    told, default = meanings(struct), struct()
     rows = []
     for name in struct.__struct_fields__:
         kind, value = kind_text(kinds[name]), value_text(getattr(default, name))
-        rows.append(f"| `{name}` | {kind} | `{value}` | {meanings[name]} |\n")
+        rows.append(f"| `{name}` | {kind} | `{value}` | {told[name]} |\n")
     return "".join(rows)
+
+
+def meanings(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Each field's comment."""
+    return dict(FIELD.findall(inspect.getsource(struct)))
 
 
 def kind_text(kind: Any) -> str:

@@ -207,7 +207,9 @@ class Condition(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel")
 
 
 _BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-_ANYTHING = {"x-kubernetes-preserve-unknown-fields": True}
+# One piece for server-side apply: an owner of each key would take more room than the keys.
+_WHOLE = {"x-kubernetes-map-type": "atomic"}
+_ANYTHING = {"x-kubernetes-preserve-unknown-fields": True, **_WHOLE}
 
 
 class Status(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -220,7 +222,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     pool: Annotated[str, _says("The pool that serves it.")]
     stable: Annotated[Pinned | None, _says("The last version that was fully promoted; going back leads there.")] = None
     candidate: Annotated[Pinned | None, _says("The version on its way to the traffic.")] = None
-    weights: Annotated[dict[str, float], _says("How the traffic is spread: percent by version.")] = {}
+    weights: Annotated[dict[str, float], _says("How the traffic is spread: percent by version.", **_WHOLE)] = {}
     step: Annotated[str, _says("The step of the strategy that it is at.")] = ""
     replicas: Annotated[Replicas | None, _says("How many of the pool's replicas serve it.")] = None
     conditions: Annotated[
