@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,14 @@ def test_a_default_is_what_the_operator_takes() -> None:
     head = {"apiVersion": resource.API_VERSION, "kind": resource.KIND, "metadata": {"name": "a"}}
     assert filled
     assert from_object({**head, "spec": filled}) == from_object({**head, "spec": {}})
+
+
+def test_the_document_tells_every_field_verb_and_column() -> None:
+    """docs/servedmodel.md is complete."""
+    text = (ROOT / "docs" / "servedmodel.md").read_text()
+    told = set(re.findall(r"`([^`]+)`", re.sub(r"(?s)```.*?```", "", text)))
+    assert set(SPEC["properties"]) <= told
+    assert set(STATUS["properties"]) <= told
+    assert {f"{resource.PREFIX}{verb}" for verb in VERBS} <= told
+    for column in VERSION["additionalPrinterColumns"]:
+        assert column["name"].upper() in text
