@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from fairlead_operator import verbs
 from fairlead_operator.documents import ModelEntry
 from fairlead_operator.state import Candidate, Event, Observed, Refusal, Rollout, Target
 from fairlead_operator.strategies import gates
@@ -95,13 +96,15 @@ def refusals(rollout: Rollout, target: Target | None, entry: ModelEntry | None, 
         rollout = msgspec.structs.replace(rollout, attempts={target.version: int(now)})
     elif _refused_before(rollout, target, entry):
         reason = target.status.partition(":")[2].strip() or "the registry says so"
-        kept = (*kept, Refusal(target.version, target.source, reason, now))
+        digest = target.digest if reason.startswith(verbs.PERSON) else ""
+        kept = (*kept, Refusal(target.version, target.source, reason, now, digest))
     return Recalled(msgspec.structs.replace(rollout, refusals=kept[-REMEMBERED:]), events=events)
 
 
 def _refused_before(rollout: Rollout, target: Target, entry: ModelEntry | None) -> bool:
-    """Only the registry still knows of it: this memory is new, and the version is not being tried."""
-    tried = entry is not None and target.version in entry.versions
+    """Only the registry still knows of it: this memory is new, and the version is not being tried. (What is tried
+    again after a refusal is not pinned before the registry knows; what was rolled back still is.)"""
+    tried = entry is not None and target.version in entry.versions and not verbs.digest(entry, target.version)
     return rollout.target is None and not rollout.refusals and not tried and target.status.startswith("refused:")
 
 
@@ -113,15 +116,16 @@ def _names(refusal: Refusal, target: Target) -> bool:
     return refusal.version == target.version and same_artifact(refusal.source, target.source)
 
 
-def progress(rollout: Rollout, target: Target, fleet: gates.Fleet, now: float) -> Candidate:
+def progress(rollout: Rollout, target: Target, fleet: gates.Fleet, now: float, note_s: float = 0.0) -> Candidate:
     """The candidate, with how far it has come. The clock stands while no replica answers at all: that says
-    nothing of the version."""
+    nothing of the version. It is moved on every `note_s` then, for each time is a write."""
     old = rollout.candidate
     ranks = gates.ranks(fleet, target.version)
     if old is None or old.version != target.version or not same_artifact(old.source, target.source):
         return Candidate(target.version, target.source, now, now, ranks)
     further = {address: rank for address, rank in ranks.items() if rank > old.ranks.get(address, 0)}
-    if further or not fleet.reachable():
+    standing = not fleet.reachable() and now - old.progress_at >= note_s
+    if further or standing:
         return msgspec.structs.replace(old, ranks={**old.ranks, **further}, progress_at=now)
     return old
 

@@ -1,7 +1,9 @@
 """plan(spec, rollout, observed, now) -> Plan: one decision for one served model. Pure: time is an argument.
 
-    recall the memory -> confirm what is routed -> one step of the strategy -> end old holds -> tags and reason
+    recall the memory -> confirm what is routed -> what a person asks for, else one step of the strategy
+        -> end old holds -> tags and reason
 
+While all rollouts are frozen, the stored entry stays as it is, and only the memory is kept up.
 The same inputs give the same plan, and a plan that changes nothing still carries the reason that a user reads.
 """
 
@@ -9,9 +11,9 @@ from __future__ import annotations
 
 import msgspec
 
-from fairlead_operator import health, memory, promotion, tags
+from fairlead_operator import health, memory, promotion, tags, verbs
 from fairlead_operator.documents import ModelEntry
-from fairlead_operator.promotion import Draft, Limits, Scene, merged
+from fairlead_operator.promotion import FROZEN, Draft, Limits, Scene, merged
 from fairlead_operator.spec import Served
 from fairlead_operator.state import Event, Observed, Phase, Plan, Rollout, VersionTags
 from fairlead_operator.strategies import blue_green, gates
@@ -21,21 +23,28 @@ __all__ = ["Limits", "plan"]
 
 def plan(spec: Served | None, rollout: Rollout, observed: Observed, now: float, limits: Limits | None = None) -> Plan:
     """`spec` None: nobody asks for this model any more, and complete answers said so."""
+    limits = limits or Limits()
     if spec is None:
-        return _retire(rollout, observed, now)
+        return _retire(rollout, observed, now, limits.frozen)
     heard = observed.wanted.target is not None or observed.wanted.gone is not None
     # Not heard of since the operator started: the last that was heard goes on.
     target = observed.wanted.target if heard else rollout.target
     fleet = gates.Fleet(rollout.served, observed.generation, observed.replicas)
-    scene = Scene(spec, target, fleet, observed, now, limits or Limits())
-    recalled = memory.recall(rollout, observed, target)
+    scene = Scene(spec, target, fleet, observed, now, limits)
+    recalled = memory.recall(verbs.remembered(rollout, spec, observed.entry), observed, target)
     draft = _confirm(Draft(observed.entry, recalled.rollout, Phase.WAITING, ""), scene)
+    if limits.frozen:
+        return _finish(_frozen(draft, scene), rollout, scene)
     draft = _decide(draft, scene)
     draft = _leave_out(draft, recalled.leaving, scene)
     return _finish(draft, rollout, scene)
 
 
 def _decide(draft: Draft, scene: Scene) -> Draft:
+    if promotion.goes_back(draft, scene):
+        draft, done = promotion.roll_back(draft, scene)
+        if done:
+            return draft
     if scene.observed.wanted.gone is not None:
         return _gone(draft, scene, *scene.observed.wanted.gone)
     if scene.target is None:
@@ -45,7 +54,38 @@ def _decide(draft: Draft, scene: Scene) -> Draft:
     return promotion.promote(draft, scene)
 
 
-def _retire(rollout: Rollout, observed: Observed, now: float) -> Plan:
+def _frozen(draft: Draft, scene: Scene) -> Draft:
+    """What is stored stays stored. That the alias left a refused version is noted, for its return is the retry."""
+    target, gone = scene.target, scene.observed.wanted.gone
+    rollout = memory.refusals(draft.rollout, None if gone else target, draft.entry, scene.now).rollout
+    routed = draft.entry.routed if draft.entry else ""
+    refusal = memory.refused(rollout, target) if target is not None and not gone else None
+    told = [f"all rollouts are frozen: {scene.limits.frozen}"]
+    told += [f"version {routed} serves"] if routed else ["nothing serves"]
+    phase = _resting(draft)
+    if refusal is not None:
+        phase = Phase.REFUSED
+        told.append(f"version {refusal.version} is refused: {refusal.reason}")
+    elif gone is not None:
+        told.append(gone[1])
+    elif target is not None and target.version != routed:
+        phase = Phase.PAUSED
+        told.append(f"version {target.version} waits")
+    return msgspec.structs.replace(
+        draft,
+        rollout=rollout,
+        phase=phase,
+        reason="; ".join(told),
+        conditions={FROZEN: scene.limits.frozen, **({gone[0]: gone[1]} if gone else {})},
+        refusal=(refusal.version, refusal.reason) if refusal else None,
+    )
+
+
+def _retire(rollout: Rollout, observed: Observed, now: float, frozen: str) -> Plan:
+    if frozen and observed.entry is not None:
+        reason = f"all rollouts are frozen: {frozen}; nobody asks for it any more, and it is unloaded when they are not"
+        kept = msgspec.structs.replace(rollout, reason=reason, conditions={FROZEN: frozen}, since=rollout.since or now)
+        return Plan(observed.entry, kept)
     left = msgspec.structs.replace(rollout, refusals=(), held={}, candidate=None, spec=None)
     wanted = tags.wanted(left, observed.entry, None, None, "")
     nothing_left = observed.entry is None and all(left.written.get(v) == t for v, t in wanted.items())
@@ -174,31 +214,30 @@ def _leave_out(draft: Draft, leaving: tuple[str, ...], scene: Scene) -> Draft:
 
 def _finish(draft: Draft, before: Rollout, scene: Scene) -> Plan:
     """The plan: with the tags that are wanted now, and what ails the rollout."""
-    target, gone = scene.target, scene.observed.wanted.gone
-    entry = _with_alias(draft.entry, scene.spec)
+    target = scene.target if scene.observed.wanted.gone is None else None
+    entry = draft.entry if scene.limits.frozen else _with_alias(draft.entry, scene.spec)
     trouble = health.trouble(scene.fleet, entry)
     conditions = {**draft.conditions, **health.conditions(scene.fleet, entry, trouble)}
-    rollout = draft.rollout
-    if target is not None and target.version not in rollout.written:
-        known = VersionTags(target.status, target.digest)
-        rollout = msgspec.structs.replace(rollout, written={**rollout.written, target.version: known})
-    wanted = tags.wanted(rollout, scene.observed.entry, entry, draft.refusal, trouble)
-    return Plan(
-        entry,
-        msgspec.structs.replace(
-            rollout,
-            model=scene.spec.model,
-            spec=scene.spec,
-            target=target if gone is None else None,
-            phase=draft.phase,
-            reason=draft.reason,
-            since=_since(before, draft.phase, scene.now),
-            conditions=conditions,
-            tags=wanted,
-            written={version: known for version, known in rollout.written.items() if version in wanted},
-        ),
-        draft.events,
+    rollout = verbs.settled(draft.rollout, scene.spec, entry, target)
+    unheeded = verbs.unheeded(rollout, scene.spec, entry, target)
+    if unheeded:
+        conditions[verbs.UNHEEDED] = unheeded
+    if scene.target is not None and scene.target.version not in rollout.written:
+        known = VersionTags(scene.target.status, scene.target.digest)
+        rollout = msgspec.structs.replace(rollout, written={**rollout.written, scene.target.version: known})
+    rollout = msgspec.structs.replace(
+        rollout,
+        model=scene.spec.model,
+        spec=scene.spec,
+        target=target,
+        phase=draft.phase,
+        reason=draft.reason,
+        since=_since(before, draft.phase, scene.now),
+        conditions=conditions,
     )
+    wanted = tags.wanted(rollout, scene.observed.entry, entry, draft.refusal, trouble)
+    written = {version: known for version, known in rollout.written.items() if version in wanted}
+    return Plan(entry, msgspec.structs.replace(rollout, tags=wanted, written=written), draft.events)
 
 
 def _with_alias(entry: ModelEntry | None, spec: Served) -> ModelEntry | None:

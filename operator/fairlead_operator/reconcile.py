@@ -13,6 +13,7 @@ The registry is not called here: its answers come in as Sightings, and the tags 
 from __future__ import annotations
 
 import asyncio
+import collections
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from fairlead_operator.spec import Served
 from fairlead_operator.state import (
     Answer,
     CatalogConflict,
+    Event,
     Observed,
     Outlook,
     Phase,
@@ -37,6 +39,7 @@ from fairlead_operator.state import (
     Wanted,
 )
 
+HAPPENED = 10_000  # decisions kept for whoever asks
 MOVING = (Phase.LOADING, Phase.SWITCHING)
 
 
@@ -93,6 +96,8 @@ class Reconciler:
         self._told: dict[str, tuple[str, int]] = {}  # the boot and generation that each address last took
         self._not_taken: dict[str, tuple[int, str]] = {}  # by address: what was refused last, and why
         self._floor = 0  # a generation that some replica holds with other bytes
+        self._unwritten: frozenset[str] = frozenset()
+        self._happened: collections.deque[tuple[str, Event]] = collections.deque(maxlen=HAPPENED)
         self._models: dict[str, ModelEntry] = {}  # the stored catalog's, and
         self._seen: dict[str, Seen] = {}  # the replicas, as of the last step
 
@@ -107,6 +112,12 @@ class Reconciler:
     def claims(self) -> dict[str, Served]:
         """What was asked for last, as far as it is remembered: it stays in force while it cannot be read."""
         return {served: rollout.spec for served, rollout in self._rollouts.items() if rollout.spec is not None}
+
+    def freeze(self, why: str) -> None:
+        """From the next step on nothing is changed in the catalog, until it is called with ""."""
+        if why != self._limits.frozen:
+            log.warning("frozen" if why else "no longer frozen", why=why or "rollouts go on")
+        self._limits = msgspec.structs.replace(self._limits, frozen=why)
 
     def moving(self) -> bool:
         return any(rollout.phase in MOVING for rollout in self._rollouts.values())
@@ -135,6 +146,16 @@ class Reconciler:
         """Every claim after the last step: who has its name, who lost it, and what cannot be read."""
         rollouts = [*self._rollouts.values(), *self._aside.values()]
         return report.outlooks(rollouts, self._faults, self._models, self._seen, self._watching)
+
+    def unwritten(self) -> frozenset[str]:
+        """Served names whose change the catalog could not take in the last step."""
+        return self._unwritten
+
+    def happened(self) -> list[tuple[str, Event]]:
+        """What was decided since this was asked last, by served name."""
+        happened = list(self._happened)
+        self._happened.clear()
+        return happened
 
     # --- one step
 
@@ -226,12 +247,15 @@ class Reconciler:
         if same and (not models or (base == generation and self._floor < generation)):
             return stored
         catalog = msgspec.structs.replace(stored.catalog, generation=base + 1, models=models, owner=self._carrier.owner)
+        self._unwritten = frozenset(_differing(models, stored.catalog.models))
         written = await self._carrier.write(catalog, stored)
+        self._unwritten = frozenset()
         for served, decided in plans.items():
+            self._happened += [(served, event) for event in decided.events]
             for event in decided.events:
                 log.info(
                     event.what, served=served, model=decided.rollout.model, version=event.version, why=event.why,
-                    digest=event.digest, generation=catalog.generation,
+                    digest=event.digest, generation=catalog.generation, **({"who": event.who} if event.who else {}),
                 )  # fmt: skip
         return written
 
@@ -287,6 +311,10 @@ class Reconciler:
                 "rollout", served=new.served, model=new.model, phase=new.phase.value, why=new.reason,
                 conditions=new.conditions,
             )  # fmt: skip
+
+
+def _differing(new: Mapping[str, ModelEntry], old: Mapping[str, ModelEntry]) -> set[str]:
+    return {name for name in {*new, *old} if new.get(name) != old.get(name)}
 
 
 def _generation(seen: Seen) -> int:

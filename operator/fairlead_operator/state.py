@@ -18,12 +18,16 @@ import msgspec
 from fairlead_operator.documents import Catalog, ModelEntry, ReplicaStatus, Signature
 from fairlead_operator.spec import Served
 
+ROLLED_BACK = "a person rolled it back"  # in a refusal's reason: such a version has served
+
 
 class Phase(enum.StrEnum):
     """What a person reads first. docs/rollouts.md says what to do in each."""
 
     WAITING = "Waiting"  # nothing to serve yet: no alias, no version
     LOADING = "Loading"  # a new version is beside the old one; replicas fetch, try and warm it
+    APPROVAL = "Approval"  # the new version is proven, and waits until a person approves it
+    PAUSED = "Paused"  # a person holds the new version back, or all rollouts
     SWITCHING = "Switching"  # the route has moved; not every replica has confirmed it yet
     HOLDING = "Holding"  # the new version serves, the old one is kept warm
     SERVING = "Serving"  # the version that was asked for serves, alone
@@ -140,6 +144,13 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
     left: bool = False
 
 
+class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A verb that has counted, for this digest; `said` is why nothing came of it."""
+
+    digest: str
+    said: str = ""
+
+
 class VersionTags(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a version's tags say, or should."""
 
@@ -151,7 +162,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     """`stable` is the last version that was fully promoted, `signature` its. `switched` is the generation that
     carries the route to `routed`. `held` maps versions kept warm to the time their hold began (0: not yet confirmed);
     of those in `doubted` it is not known whether they ever served. `attempts` holds the time of a version's last
-    retry, which the catalog tells the server.
+    retry, which the catalog tells the server. `spent`: annotations that have counted, by verb.
     `tags` are wanted, `written` are known to be in the registry."""
 
     served: str
@@ -170,6 +181,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     doubted: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     attempts: dict[str, int] = {}
+    spent: dict[str, Spent] = {}
     conditions: dict[str, str] = {}
     tags: dict[str, VersionTags] = {}
     written: dict[str, VersionTags] = {}
@@ -179,12 +191,13 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One line of the audit log."""
+    """One line of the audit log. `who`: "" is the operator itself."""
 
     what: str
     why: str
     version: str = ""
     digest: str = ""
+    who: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """What the operator writes back to the registry: the tags of each version it has to do with. Pure.
 
-    fairlead.status   loading | serving | serving (failed ...) | held | refused: REASON | retired | withdrawn
+    fairlead.status   loading | waiting for approval | paused | serving | serving (failed ...) | held
+                      | refused: REASON | retired | withdrawn
     fairlead.digest   what was pinned
 
 They are wanted here and written by whoever applies the plan; `written` remembers what is there already.
@@ -11,8 +12,10 @@ from __future__ import annotations
 import msgspec
 
 from fairlead_operator.documents import ModelEntry
-from fairlead_operator.state import Rollout, VersionTags
+from fairlead_operator.state import Phase, Rollout, VersionTags
 
+ON_ITS_WAY = {Phase.APPROVAL: "waiting for approval", Phase.PAUSED: "paused"}  # else: loading
+NEVER_SERVED = ("loading", "waiting", "paused", "refused", "withdrawn")
 LONGEST = 1000  # characters of a status: MLflow takes more, its page does not show more
 
 
@@ -26,7 +29,7 @@ def wanted(
     for version in before.versions if before else ():
         texts.setdefault(version, "retired")
     for version in after.versions if after else ():
-        texts[version] = "held" if version in rollout.held else "loading"
+        texts[version] = "held" if version in rollout.held else _on_its_way(rollout, version)
     for version in rollout.doubted:
         if after and version in after.versions:
             del texts[version]  # what the registry has is all that is known of it
@@ -48,9 +51,14 @@ def _tags(
     return VersionTags(_short(text), digest)
 
 
+def _on_its_way(rollout: Rollout, version: str) -> str:
+    asked = rollout.target is not None and rollout.target.version == version
+    return ON_ITS_WAY.get(rollout.phase, "loading") if asked else "loading"
+
+
 def _left_out(rollout: Rollout, version: str) -> str:
     """What is not loaded any more: what never had the traffic is no version to go back to."""
-    return "withdrawn" if rollout.tags[version].status.startswith(("loading", "refused", "withdrawn")) else "retired"
+    return "withdrawn" if rollout.tags[version].status.startswith(NEVER_SERVED) else "retired"
 
 
 def _final(rollout: Rollout, version: str) -> bool:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from operator_site import Site
 
-from fairlead_operator.documents import Catalog, encode, read_catalog
+from fairlead_operator.documents import Catalog, ModelEntry, encode, read_catalog
 from fairlead_operator.plan import plan
+from fairlead_operator.spec import VERBS
 from fairlead_operator.state import Observed, Phase, RegistryUnavailable, Rollout, Wanted
-from fairlead_operator.testing import Artifact, Crash, signature
+from fairlead_operator.testing import Artifact, Crash, digest_of, signature
 
 MODELS = ("m", "n")
 VERSIONS = ("1", "2", "3", "4")
@@ -36,6 +37,8 @@ class Operating(RuleBasedStateMachine):
                 site.world[f"/{model}/{version}"] = Artifact(f"{model}{version}", other, broken)
             site.registry.register(model, *(f"/{model}/{version}" for version in VERSIONS), serve=False)
         self.once_routed: dict[str, set[str]] = {model: set() for model in MODELS}
+        self.let_through: set[str] = set()  # digests that a person approved or promoted at some time
+        self.frozen = ""
         site.carrier.on_write = self.written
         site.fleet.on_put = self.put
 
@@ -43,6 +46,7 @@ class Operating(RuleBasedStateMachine):
 
     def written(self, old: Catalog, new: Catalog) -> None:
         assert new.generation > old.generation
+        assert not self.frozen or new.models == old.models
         for name in MODELS:
             before, after = old.models.get(name), new.models.get(name)
             if before and before.routed and self.asked(name):
@@ -51,6 +55,7 @@ class Operating(RuleBasedStateMachine):
                 assert before.routed in after.versions, "the routed version was left out with the switch"
             if after and after.routed:
                 self.may_route(name, after.routed, after.versions[after.routed].digest, before and before.routed)
+                self.must_be_approved(name, after.routed, before)
 
     def may_route(self, name: str, version: str, digest: str | None, before: str | None) -> None:
         assert digest is not None, "routed before it was pinned"
@@ -63,6 +68,16 @@ class Operating(RuleBasedStateMachine):
         if before and version not in self.once_routed[name]:
             assert (version == OTHER) == (before == OTHER), "routed past the signature's gate"
         self.once_routed[name].add(version)
+
+    def must_be_approved(self, name: str, version: str, before: ModelEntry | None) -> None:
+        """What moves the route is approved, or was when it came."""
+        if before is not None and (
+            version == before.routed or version in before.versions.keys() & self.once_routed[name]
+        ):
+            return
+        claim = self.site.sightings.claims[name]
+        digest = digest_of(name + version)
+        assert digest in self.let_through or (not claim.require_approval and claim.verbs.get("pause") != digest)
 
     def put(self, catalog: Catalog) -> None:
         assert encode(catalog) == self.site.carrier.data, "PUT and not stored"
@@ -85,6 +100,36 @@ class Operating(RuleBasedStateMachine):
     @rule(model=models)
     def drop_alias(self, model: str) -> None:
         self.site.registry.models[model].aliases.clear()
+
+    @rule(model=models, verb=st.sampled_from(VERBS), version=versions)
+    def annotate(self, model: str, verb: str, version: str) -> None:
+        digest = digest_of(model + version)
+        self.site.verbs.setdefault(model, {})[verb] = digest
+        if verb in ("approve", "promote"):
+            self.let_through.add(digest)
+
+    @rule(model=models)
+    def take_annotations_away(self, model: str) -> None:
+        self.site.verbs.pop(model, None)
+
+    @rule(model=models, required=st.booleans())
+    def approval(self, model: str, required: bool) -> None:
+        (self.site.approval.add if required else self.site.approval.discard)(model)
+
+    @rule(frozen=st.sampled_from(["", "", "an incident"]))
+    def freeze(self, frozen: str) -> None:
+        self.frozen = frozen
+        self.site.operator.freeze(frozen)
+
+    @rule(model=models, version=versions, other=versions)
+    def promote_approve_and_go_back(self, model: str, version: str, other: str) -> None:
+        """A whole story, so that verbs meet what they name."""
+        self.promote_and_run_on(model, other, 10)
+        self.promote_and_run_on(model, version, 8)
+        self.annotate(model, "approve", version)
+        self.site.run(4)
+        self.annotate(model, "rollback", version)
+        self.site.run(1)
 
     # --- what happens to the parts
 
@@ -145,6 +190,7 @@ class Operating(RuleBasedStateMachine):
         if forget:
             self.site.records.rollouts.clear()
         self.site.start()
+        self.site.operator.freeze(self.frozen)
 
     @invariant()
     def replicas_keep_what_they_route(self) -> None:
@@ -180,6 +226,9 @@ class Operating(RuleBasedStateMachine):
         """Left alone, it comes to rest where the registry asks; and the same place again after losing everything."""
         site = self.site
         site.registry.down = ""
+        site.verbs.clear()
+        site.approval.clear()
+        self.freeze("")
         for replica in site.fleet.replicas.values():
             replica.reachable = True
         site.run(30, seconds=5.0)
@@ -210,7 +259,9 @@ class Operating(RuleBasedStateMachine):
             if wanted is None:
                 assert "AliasGone" in line.conditions
                 continue
-            refused = wanted == BROKEN or (entry is not None and (entry.routed == OTHER) != (wanted == OTHER))
+            by_person = "a person" in line.reason
+            other = entry is not None and (entry.routed == OTHER) != (wanted == OTHER)
+            refused = wanted == BROKEN or by_person or other
             assert (line.phase == Phase.REFUSED) == refused, line
             assert site.status_tag(wanted, name).startswith("refused:" if refused else "serving")
             if not refused:

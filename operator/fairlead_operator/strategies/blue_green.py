@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from fairlead_operator.documents import ModelEntry, Route, Signature, VersionEntry
-from fairlead_operator.state import Event, Phase, Target
+from fairlead_operator.state import ROLLED_BACK, Event, Phase, Target
 from fairlead_operator.strategies import gates
 from fairlead_operator.strategies.gates import Fleet
 
@@ -21,7 +21,7 @@ from fairlead_operator.strategies.gates import Fleet
 class Case(msgspec.Struct, frozen=True):
     """What one step is decided from. `held`: the target served a moment ago and was kept warm. `old` is the
     signature that callers rely on; `stuck_s` how long nothing has moved; `refused_digests` maps remembered
-    digests to their reasons."""
+    digests to their reasons. `person`: the phase and the sentence of a proven version that waits for a person."""
 
     entry: ModelEntry | None
     target: Target
@@ -34,6 +34,7 @@ class Case(msgspec.Struct, frozen=True):
     limit_s: float = 600.0
     refused_digests: dict[str, str] = {}
     attempt: int = 0
+    person: tuple[Phase, str] | None = None
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -64,7 +65,8 @@ def step(case: Case) -> Step:
 def _add(case: Case) -> Step:
     """Beside the old version, with no traffic. A version that served before is pinned to what it was then."""
     target = case.target
-    served_before = target.digest and not target.status.startswith(("refused", "retired (refused"))
+    refused = target.status.startswith(("refused", "retired (refused")) and ROLLED_BACK not in target.status
+    served_before = target.digest and not refused
     new = VersionEntry(target.source, target.digest if served_before else None, case.settings, case.attempt)
     versions = {**(case.entry.versions if case.entry else {}), target.version: new}
     route = case.entry.route if case.entry and case.entry.routed else Route({target.version: 0.0})
@@ -107,6 +109,9 @@ def _prove(case: Case, entry: ModelEntry, digest: str) -> Step:
         return _refuse(case, verdict.refuse, verdict.value)
     if verdict.wait:
         return _wait(case, verdict.wait)
+    if case.person is not None:
+        phase, why = case.person
+        return Step(entry, phase, f"version {case.target.version}: {why}")
     return _switch(case, entry, digest)
 
 
