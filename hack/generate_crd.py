@@ -93,12 +93,9 @@ def schema() -> Schema:
     (_, _), parts = msgspec.json.schema_components((resource.Spec, resource.Status), ref_template=REFERENCE + "{name}")
     spec = structural(parts["Spec"], parts, defaults=True)
     spec["properties"]["settings"] |= settings()
-    for rule in resource.RULES:
-        place = spec["properties"][rule.field] if rule.field else spec
-        place.setdefault("x-kubernetes-validations", []).append({"rule": rule.cel, "message": rule.message})
     status = structural(parts["Status"], parts)
     del status["required"]
-    return {
+    whole: Schema = {
         "type": "object",
         "description": " ".join((resource.ServedModel.__doc__ or "").split()),
         "required": ["spec"],
@@ -110,6 +107,12 @@ def schema() -> Schema:
             "status": status,
         },
     }
+    for rule in resource.RULES:
+        place = whole
+        for name in rule.place.split(".") if rule.place else ():
+            place = place["properties"][name]
+        place.setdefault("x-kubernetes-validations", []).append({"rule": rule.cel, "message": rule.message})
+    return whole
 
 
 def settings() -> Schema:

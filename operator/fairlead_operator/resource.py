@@ -38,7 +38,10 @@ def _says(description: str, **schema: Any) -> Meta:
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Which model is served, under which name, by which pool, and how a new version takes over."""
 
-    model: Annotated[Name | UnsetType, _says("The registered model in MLflow. Left out: this object's name.")] = UNSET
+    model: Annotated[
+        Name | UnsetType,
+        _says("The registered model in MLflow. Left out: this object's name. It cannot be changed later."),
+    ] = UNSET
     alias: Annotated[
         Alias | UnsetType,
         _says(
@@ -112,10 +115,10 @@ class ServedModel(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Rule(NamedTuple):
-    """`cel` is asked by the API server of `field` ("" is the spec itself; the field's name in YAML), and `holds` by
-    whoever reads a file. `message` says what to write instead."""
+    """`cel` is asked by the API server of `place`, and `holds` by whoever reads a file. `message` says what to write
+    instead."""
 
-    field: str
+    place: str  # "spec.alias", say; "" is the whole object
     cel: str
     message: str
     holds: Callable[[Spec], bool]
@@ -130,7 +133,7 @@ def _matching(field: str, pattern: str, message: str) -> Rule:
         return value is UNSET or whole.fullmatch(str(value)) is not None
 
     escaped = f"^({pattern})$".replace("\\", "\\\\")
-    return Rule(field, f"self.matches('{escaped}')", message, holds)
+    return Rule(f"spec.{field}", f"self.matches('{escaped}')", message, holds)
 
 
 def _version() -> Rule:
@@ -138,9 +141,21 @@ def _version() -> Rule:
     return text._replace(cel=f"type(self) == int ? self > 0 && self <= 9999999999 : {text.cel}")
 
 
+def _kept(place: str, cel: str, message: str) -> Rule:
+    """What stays as it was. Who reads a file does not know how it was."""
+    return Rule(place, cel, message, lambda spec: True)
+
+
 RULES = (
-    Rule(
+    _kept(
         "",
+        "(has(self.spec.model) ? self.spec.model : self.metadata.name) == "
+        "(has(oldSelf.spec.model) ? oldSelf.spec.model : oldSelf.metadata.name)",
+        "spec.model cannot be changed, for versions are counted in one model: delete this ServedModel, and when its "
+        "model is unloaded make another",
+    ),
+    Rule(
+        "spec",
         "!has(self.alias) || !has(self.version)",
         "names an alias and a version: use one of them",
         lambda spec: spec.alias is UNSET or spec.version is UNSET,
@@ -152,11 +167,10 @@ RULES = (
     _version(),
     _matching("servedName", r"[^\x00-\x1f\x7f]+", "a served name holds no control characters, such as a line's end"),
     _matching("pool", "[a-z0-9]([-a-z0-9]*[a-z0-9])?", "a pool's name is lower-case letters, digits and -"),
-    Rule(
-        "pool",
+    _kept(
+        "spec.pool",
         "self == oldSelf",
         "cannot be changed: make another ServedModel for the other pool, and delete this one when that is Ready",
-        lambda spec: True,  # in a file nobody knows what it was before
     ),
 )
 

@@ -155,7 +155,7 @@ def _claim(found: ServedModel, where: str, default_alias: str) -> Served:
     spec, name = found.spec, found.metadata.name
     for rule in RULES:
         if not rule.holds(spec):
-            raise SpecFault(_at(where, ".spec" + (f".{rule.field}" if rule.field else "")), rule.message)
+            raise SpecFault(_at(where, f".{rule.place}".rstrip(".")), rule.message)
     try:
         settings = _plain(spec.settings)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:

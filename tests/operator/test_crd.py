@@ -144,10 +144,10 @@ def test_the_rules_in_python_are_the_rules_of_the_schema() -> None:
     """Each stands in it, at its field, with its message."""
     found = {
         (path.removeprefix("."), rule["rule"], rule["message"])
-        for path, schema in objects(SPEC)
+        for path, schema in objects(SCHEMA)
         for rule in schema.get("x-kubernetes-validations", ())
     }
-    assert found == {(rule.field, rule.cel, rule.message) for rule in resource.RULES}
+    assert found == {(rule.place, rule.cel, rule.message) for rule in resource.RULES}
 
 
 def test_a_default_is_what_the_operator_takes() -> None:
