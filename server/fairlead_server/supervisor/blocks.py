@@ -60,7 +60,7 @@ def take_home(settings: ReplicaSettings, wait_s: float) -> Home:
         index, home = _first_free(settings, root, known, wait_s)
         if settings.replica and known.get(settings.replica) != index:
             kept = {name: k for name, k in known.items() if k != index}
-            write_durably({root / "blocks.json": msgspec.json.encode({**kept, settings.replica: index})})
+            write_durably(root / "blocks.json", msgspec.json.encode({**kept, settings.replica: index}))
     return home
 
 

@@ -1,7 +1,7 @@
 """How a catalog document reaches the replica, and which one counts.
 
     a file that is watched --+
-    PUT on the control API --+--> parse (a thread) --> judge --> store (fsync) --> taken
+    PUT on the control API --+--> parse (a thread) --> judge --> store (flushed) --> taken
     a folder that is scanned-+
 
 The newest generation wins, whichever way it came; the stored one counts after a restart. What a PUT is answered
@@ -20,7 +20,7 @@ from fairlead_server import log
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.catalog import Catalog
 from fairlead_server.models.parsing import CatalogFault, Parsed, Reader
-from fairlead_server.supervisor.files import write_durably
+from fairlead_server.supervisor.slots import Record, Slots
 
 Fingerprint = tuple[int, int, int, int]
 RENEW_S = 0.05  # many models come into effect at about the same time
@@ -61,34 +61,25 @@ def _owned(old: Catalog, new: Catalog) -> str:
 
 
 class Carrier:
-    """`prepare` gives what has to be on disk before a document is (file name, bytes); `taken` gets the new one."""
+    """`prepare` gives what has to be on disk with a document; `taken` gets the new one."""
 
-    def __init__(
-        self, folder: Path, prepare: Callable[[Parsed], tuple[str, bytes]], taken: Callable[[Parsed], None]
-    ) -> None:
-        self._folder = folder
+    def __init__(self, slots: Slots, prepare: Callable[[Parsed], bytes], taken: Callable[[Parsed], None]) -> None:
+        self._slots = slots
         self._prepare = prepare
         self._taken = taken
         self._turn = asyncio.Lock()
         self._reader = Reader()
-        self._beside = b""
+        self._kept = b""
         self._renewal: asyncio.Task[None] | None = None
         self.stored: Document | None = None
         self.fault = ""  # of the watched file or folder
 
-    @property
-    def path(self) -> Path:
-        return self._folder / "catalog"
-
-    async def recall(self) -> None:
-        """Start from the stored document, if there is one."""
+    async def recall(self, data: bytes) -> None:
+        """Start from the stored document."""
         try:
-            data = await asyncio.to_thread(self.path.read_bytes)
             document = await asyncio.to_thread(read, self._reader, data, True)
-        except FileNotFoundError:
-            return
-        except (OSError, ServingError) as fault:
-            log.error("stored_catalog_unusable", path=str(self.path), reason=str(fault))
+        except ServingError as fault:
+            log.error("stored_catalog_unusable", reason=str(fault))
             return
         self.stored = document
         self._taken(document.parsed)
@@ -100,9 +91,8 @@ class Carrier:
                 return self.stored.parsed.catalog.generation
             document = await asyncio.to_thread(read, self._reader, data, yaml)
             if judge(self.stored, document, takeover):
-                name, beside = self._prepare(document.parsed)
                 try:
-                    await asyncio.to_thread(self._store, document.data, name, beside)
+                    await self._store(document)
                 except OSError as fault:
                     raise ServingError(
                         Kind.OVERLOADED, f"it cannot be stored here: {fault}", retry_after=1.0
@@ -111,12 +101,13 @@ class Carrier:
                 self._taken(document.parsed)
             return document.parsed.catalog.generation
 
-    def _store(self, data: bytes, name: str, beside: bytes) -> None:
-        write_durably({self._folder / name: beside, self.path: data})
-        self._beside = beside
+    async def _store(self, document: Document) -> None:
+        kept = self._prepare(document.parsed)
+        await asyncio.to_thread(self._slots.write, Record(kept, document.data))
+        self._kept = kept
 
     def renew(self) -> None:
-        """What has to be beside the stored document may have changed. Asked often, written once."""
+        """What has to be with the stored document may have changed. Asked often, written once."""
         if self._renewal is None:
             self._renewal = asyncio.get_running_loop().create_task(self._renew())
 
@@ -124,17 +115,12 @@ class Carrier:
         await asyncio.sleep(RENEW_S)
         async with self._turn:
             self._renewal = None
-            if self.stored is None:
-                return
-            name, beside = self._prepare(self.stored.parsed)
-            if beside == self._beside:
+            if self.stored is None or self._prepare(self.stored.parsed) == self._kept:
                 return
             try:
-                await asyncio.to_thread(write_durably, {self._folder / name: beside})
+                await self._store(self.stored)
             except OSError as fault:
                 log.error("kept_entries_not_written", reason=str(fault))
-            else:
-                self._beside = beside
 
     async def watch_file(self, path: Path, poll_s: float) -> None:
         """For ever. A file that is not there changes nothing; what could not be stored is offered again."""

@@ -145,7 +145,7 @@ class Journal:
         records: list[Record] = [*self._proofs.values()]
         records += [death for deaths in self._deaths.values() for death in deaths[-WORKER_DEATHS:]]
         records += [Condemned(key, reason) for key, reason in self._condemned.items()]
-        write_durably({self._path: b"".join(msgspec.json.encode(record) + b"\n" for record in records)})
+        write_durably(self._path, b"".join(msgspec.json.encode(record) + b"\n" for record in records))
 
 
 def runtime_version() -> str:

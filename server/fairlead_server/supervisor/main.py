@@ -34,6 +34,7 @@ from fairlead_server.supervisor.obedience import Obedience
 from fairlead_server.supervisor.reception import Reception
 from fairlead_server.supervisor.scraping import scrape
 from fairlead_server.supervisor.shelf import watch_folder
+from fairlead_server.supervisor.slots import Record, Slots
 from fairlead_server.supervisor.status import View, build
 from fairlead_server.supervisor.times import Times
 from fairlead_server.supervisor.trial import Trials
@@ -64,7 +65,9 @@ class Supervisor:
         self._journal = Journal.open(self._folder / "journal")
         self._fetcher = Fetcher(launch, self._times, self._is_serving)
         self._trials = Trials(launch, self._times, self._is_serving)
-        self._obedience = Obedience(Wanted(_kept(self._folder)), self._fetcher.forget, self._renew)
+        slots = Slots(self._folder)
+        self._recalled = _recalled(slots)
+        self._obedience = Obedience(Wanted(_kept(self._recalled)), self._fetcher.forget, self._renew)
         self._workers = Workers(launch, home.ports.http.fileno(), self._times, self._obedience)
         self._versions = Versions(
             (self._fetcher, self._trials), self._journal, self._times, self._may_load, self._obedience.changed
@@ -87,7 +90,9 @@ class Supervisor:
         self._size_workers()
         self._workers.tick()
         self._keep("fetcher", self._fetcher.run())
-        await self._carrier.recall()
+        if self._recalled is not None:
+            await self._carrier.recall(self._recalled.document)
+            self._recalled = None
         if self._settings.catalog_file:
             self._keep("catalog file", self._carrier.watch_file(Path(self._settings.catalog_file), self._times.poll))
         elif self._settings.models:
@@ -306,7 +311,15 @@ async def _told(part: str, work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-def _kept(folder: Path) -> Kept:
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode((folder / "kept.json").read_bytes(), type=Kept)
+def _recalled(slots: Slots) -> Record | None:
+    try:
+        return slots.read()
+    except OSError as fault:
+        log.error("stored_catalog_unusable", reason=str(fault))
+        return None
+
+
+def _kept(recalled: Record | None) -> Kept:
+    with contextlib.suppress(msgspec.MsgspecError):
+        return msgspec.json.decode(recalled.kept, type=Kept) if recalled is not None else Kept()
     return Kept()

@@ -63,8 +63,8 @@ class Obedience:
         self.obey()
         self._tell_starting()
 
-    def kept_after(self, parsed: Parsed) -> tuple[str, bytes]:
-        return "kept.json", msgspec.json.encode(self.wanted.kept_after(parsed))
+    def kept_after(self, parsed: Parsed) -> bytes:
+        return msgspec.json.encode(self.wanted.kept_after(parsed))
 
     def changed(self, model: str) -> None:
         """A version of this model is further, or failed."""

@@ -14,6 +14,7 @@ from server.supervisor.replicas import document, until
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.parsing import Reader
 from fairlead_server.supervisor.carrier import Carrier, judge, look, read
+from fairlead_server.supervisor.slots import Slots
 
 STORED = read(Reader(), document(5, {}, owner="me"), False)
 
@@ -68,7 +69,7 @@ def test_a_swapped_link_is_another_file(tmp_path: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def watching(folder: Path, path: Path) -> AsyncIterator[Carrier]:
-    carrier = Carrier(folder, lambda _parsed: ("kept.json", b"{}"), lambda _parsed: None)
+    carrier = Carrier(Slots(folder), lambda _parsed: b"{}", lambda _parsed: None)
     task = asyncio.create_task(carrier.watch_file(path, 0.01))
     try:
         yield carrier

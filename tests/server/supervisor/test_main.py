@@ -14,6 +14,7 @@ from server.supervisor.replicas import QUICK, document, get, ready, replica, sta
 
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.supervisor.main import Supervisor
+from fairlead_server.supervisor.slots import Slots
 
 
 def workers(supervisor: Supervisor, wanted: str = "accepting") -> list[str]:
@@ -23,6 +24,12 @@ def workers(supervisor: Supervisor, wanted: str = "accepting") -> list[str]:
 def trials(folder: Path) -> int:
     """How many trial processes were given a version."""
     return len(list(folder.glob("trial.*")))
+
+
+def kept(folder: Path) -> object:
+    """What is stored with the document."""
+    record = Slots(folder).read()
+    return json.loads(record.kept) if record is not None else None
 
 
 def journal(folder: Path) -> str:
@@ -129,7 +136,7 @@ def test_a_restart_begins_with_what_was_in_effect(tmp_path: Path) -> None:
             await ready(supervisor)
             await supervisor.put_catalog(document(2, versions, a="2"), False)
             await until("the new route", lambda: supervisor.status().models["a"].applied == 2)
-            await until("it to be on disk", lambda: json.loads((tmp_path / "kept.json").read_bytes()) == {})
+            await until("it to be on disk", lambda: kept(tmp_path) == {})
         async with replica(tmp_path) as supervisor:
             routes = set()
 
