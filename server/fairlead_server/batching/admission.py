@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fairlead_server.batching.take import Seconds
+from fairlead_server.batching.chances import Seconds
 from fairlead_server.errors import Kind, ServingError
 
 _RECENT_S = 0.05  # how far back the rate of arrivals looks

@@ -9,10 +9,10 @@ import math
 from collections.abc import Hashable
 from functools import partial
 
+from fairlead_server.batching.chances import Seconds
 from fairlead_server.batching.execute import Done, Run
 from fairlead_server.batching.instances import Instances
 from fairlead_server.batching.predict import Predictor, Tables
-from fairlead_server.batching.take import Seconds
 
 _ONE_OF, _LONG_US = 8, 200.0  # of the short runs, every eighth is learned from
 _STALE_S = 1.0  # a prediction that no run has confirmed for so long refuses nothing by itself
@@ -30,7 +30,7 @@ class Forecast:
         return self._predictor.us(key, rows, now)
 
     def seconds(self, key: Hashable, now: float) -> Seconds:
-        return partial(self._predictor.seconds, key, now)
+        return Seconds(partial(self._predictor.seconds, key, now), self._predictor.scatter)
 
     def trusted(self, key: Hashable, now: float) -> Seconds | None:
         """For refusing by it: None while it is stale."""

@@ -13,8 +13,9 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from fairlead_server.batching.admission import Inflow
+from fairlead_server.batching.chances import Seconds
 from fairlead_server.batching.request import Request
-from fairlead_server.batching.take import Limits, Seconds, Take, all_of, take
+from fairlead_server.batching.take import Limits, Take, all_of, take
 
 SecondsOf = Callable[[Hashable, float], Seconds | None]  # the prediction for a shape at a time, if there is one
 

@@ -21,6 +21,8 @@ _UP, _DOWN = 0.3, 0.1  # the factor's share of a run that was longer, or shorter
 _SLOWLY = 1 / 16  # the curve moves with the factor, by so much of its step: against it, the two would drift apart
 _BOUND = math.log(64.0)  # of the factor, either way
 _IDLE_S, _HALF_S = 1.0, 2.0  # with no news for so long a factor above 1 goes back, half of the way in each of these
+_SCATTER, _OF_THE_LAST = 0.1, 1 / 20  # at first; and how much of it the last run says
+_NORMAL = math.sqrt(math.pi / 2)  # a standard deviation, in mean deviations of the normal distribution
 LOCK_US = 1000.0  # a run on a thread may have waited so long for the interpreter's lock
 
 
@@ -57,13 +59,14 @@ class Curve:
 
 class Predictor:
     """Of one version. `tables` gives what warm-up measured for a shape, rows to microseconds; empty where it did
-    not."""
+    not. `scatter` is how far runs have lately been from their predictions: the standard deviation of the logarithm."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._curves: dict[Hashable, Curve] = {}
         self._log = 0.0  # of the factor
         self._factor = 1.0
+        self.scatter = _SCATTER
         self._news = -math.inf  # when the factor was last learned
 
     def us(self, key: Hashable, rows: int, now: float) -> float | None:
@@ -90,9 +93,10 @@ class Predictor:
             return
         if on_thread and us > predicted:
             us = max(us - LOCK_US, predicted)
-            if us == predicted:
-                return
         ratio = min(max(math.log(max(us, 1.0) / max(predicted, 1.0)), -_MOST), _MOST)
+        self.scatter += (abs(ratio) * _NORMAL - self.scatter) * _OF_THE_LAST
+        if us == predicted:
+            return
         step = ratio * (_UP if ratio > 0 else _DOWN)
         self._set(min(max(self._log + step, -_BOUND), _BOUND), now)
         self._curves[key].learn(rows, us / self._factor, step * _SLOWLY)

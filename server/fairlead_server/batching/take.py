@@ -7,23 +7,25 @@ waits at the head rather than being passed over.
 With deadlines, and a prediction of how long runs take:
 
 - What cannot be answered in time even if it ran alone, now, is late, and costs no run.
-- Where all that fits into a run is answered in time, all of it runs.
-- Else each prefix is weighed: its run takes what that many requests take; those of it that would be answered in time
-  count, the others are late. The prefix with the most rows in time for each second that these take wins, the longer of
-  equals. So a few with little time left do not shrink the batches of the many behind them, which under overload would
-  cost what batching gains, again and again.
+- Where all that fits into a run is likely to be answered in time, all of it runs.
+- Else stretches of the queue are weighed: those before one are late, those behind it wait. A stretch's run takes what
+  that many requests take, and each of it counts by its chance to be in time (`chances`). The stretch with the most rows
+  in time for each second that they take wins, the longer of equals. So a few with little time left do not shrink the
+  batches of the many behind them, which under overload would cost what batching gains, again and again; and how far
+  runs scatter decides how near to the deadline they may go.
 - Requests of lower priorities fill what room is left, as long as they make none of a higher one late.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-Seconds = Callable[[int], float | None]  # of a run of so many rows; None: unknown
+from fairlead_server.batching.chances import Seconds
 
-_WEIGHED = 16  # prefixes that are compared; of longer queues every n-th
+_WEIGHED = 8  # stretches begin and end at so many places; in longer queues at every n-th
+_LEAST = 0.1  # who has less of a chance in a stretch is late there
 
 
 class Waiting(Protocol):
@@ -146,10 +148,10 @@ def _hopeless(waiting: Waiting, now: float, seconds: Seconds | None) -> bool:
 
 def _meet_most(walk: _Walk[W], now: float, seconds: Seconds) -> None:
     whole = seconds(walk.rows)
-    if whole is None or _earliest(walk.batch) >= now + whole:
+    if whole is None or _earliest(walk.batch) >= now + seconds.likely(whole):
         return
     top = sum(waiting.level == walk.batch[0].level for waiting in walk.batch)
-    length, kept = _best_prefix(walk.batch[:top], now, seconds)
+    length, kept = _best_stretch(walk.batch[:top], now, seconds)
     lost = [waiting for waiting in walk.batch[:length] if waiting not in kept] if len(kept) < length else []
     if length == top:
         more = _filling(kept, walk.batch[top:], now, seconds)
@@ -157,19 +159,29 @@ def _meet_most(walk: _Walk[W], now: float, seconds: Seconds) -> None:
     walk.cut(length, kept, lost)
 
 
-def _best_prefix(batch: Sequence[W], now: float, seconds: Seconds) -> tuple[int, list[W]]:
-    """How many requests, and which of them are in time: the most rows a second, the longer of equals."""
+def _best_stretch(batch: Sequence[W], now: float, seconds: Seconds) -> tuple[int, list[W]]:
+    """Where it ends, and who of it runs: the most rows a second; of equals the longer, and of these the older."""
     best, length, kept = 0.0, 1, list(batch[:1])
-    step = -(-len(batch) // _WEIGHED)
-    for count in range(len(batch), 0, -step):
-        prefix = batch[:count]
-        end = now + (seconds(sum(waiting.rows for waiting in prefix)) or 0.0)
-        met = [waiting for waiting in prefix if waiting.deadline is None or waiting.deadline >= end]
-        rows = sum(waiting.rows for waiting in met)
-        rate = rows / max(seconds(rows) or 0.0, 1e-9) if met else 0.0
-        if rate > best * (1 + 1e-9):
-            best, length, kept = rate, count, met
+    cuts = [*range(0, len(batch), -(-len(batch) // _WEIGHED)), len(batch)]
+    for size in range(len(cuts) - 1, 0, -1):
+        for begin, end in zip(cuts, cuts[size:], strict=False):
+            rate, run = _worth(batch[begin:end], now, seconds)
+            if rate > best * (1 + 1e-9):
+                best, length, kept = rate, end, run
     return length, kept
+
+
+def _worth(stretch: Sequence[W], now: float, seconds: Seconds) -> tuple[float, list[W]]:
+    """Rows in time for each second, and who runs."""
+    takes = seconds(sum(waiting.rows for waiting in stretch)) or 0.0
+    rows, met, run = 0, 0.0, []
+    for waiting in stretch:
+        chance = 1.0 if waiting.deadline is None else seconds.chance(waiting.deadline, now, takes)
+        if chance >= _LEAST:
+            rows += waiting.rows
+            met += waiting.rows * chance
+            run.append(waiting)
+    return (met / max(seconds(rows) or 0.0, 1e-9) if run else 0.0), run
 
 
 def _filling(kept: Sequence[W], lower: Sequence[W], now: float, seconds: Seconds) -> list[W]:

@@ -99,6 +99,23 @@ def test_noise_does_not_drive_it_away(seed: int, factor: float) -> None:
     assert abs(math.log(known._factor / factor)) < 1.5
 
 
+@pytest.mark.parametrize("noise", [0.02, 0.1, 0.3])
+def test_how_far_runs_are_from_their_predictions_is_learned(noise: float) -> None:
+    """Whatever it was taken for at first; the prediction's own swaying adds to it."""
+    known, draw = predictor({1: 100.0}), random.Random(3)
+    for _ in range(300):
+        known.observe((), 1, 100.0 * draw.lognormvariate(0, noise), 0.0, on_thread=False)
+    assert noise * 0.6 < known.scatter < noise * 1.8
+
+
+def test_a_wait_for_the_lock_is_no_scatter() -> None:
+    """What says nothing about the length of a run says as little about its scatter."""
+    known = predictor({1: 100.0})
+    for _ in range(100):
+        known.observe((), 1, 100.0 + LOCK_US / 2, 0.0, on_thread=True)
+    assert known.scatter < 0.01
+
+
 def test_shapes_that_clients_invent_do_not_fill_the_memory() -> None:
     """The curves have a bound."""
     known = predictor({})

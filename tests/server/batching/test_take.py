@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead_server.batching.take import Limits, Seconds, take
+from fairlead_server.batching.chances import Seconds
+from fairlead_server.batching.take import Limits, take
 
 
 @dataclasses.dataclass
@@ -76,14 +77,17 @@ def test_a_delay_waits_no_longer_than_it_helps(queue: list[Wait], now: float, wa
     assert (taken.leaving, taken.batch) == ((0, []) if wake else (taken.leaving, queue[: taken.leaving]))
 
 
-def slow(rows: int) -> float:
+def _slow(rows: int) -> float:
     """A run of one row takes 10 seconds, and each further row 1."""
     return 9.0 + rows
 
 
-def dear(rows: int) -> float:
+def _dear(rows: int) -> float:
     """Sharing a run saves nothing: 5 seconds a row."""
     return 5.0 * rows
+
+
+slow, dear = Seconds(_slow), Seconds(_dear)
 
 
 @pytest.mark.parametrize(
@@ -105,12 +109,47 @@ def dear(rows: int) -> float:
 def test_the_batch_that_meets_the_most(
     deadlines: list[float | None], seconds: Seconds | None, batch: list[int], late: list[int], left: list[int]
 ) -> None:
-    """At time 0, five rows to a run: rows in time for each second that they take, the longer prefix of equals."""
+    """At time 0, five rows to a run: rows in time for each second that they take, of equals the longer and older."""
     queue = [Wait(deadline=deadline) for deadline in deadlines]
     taken = take(queue, Limits(5), 0.0, seconds)
     assert [id(w) for w in taken.batch] == [id(queue[at]) for at in batch]
     assert {id(w) for w in taken.late} == {id(queue[at]) for at in late}
     assert [id(w) for w in queue[taken.leaving :]] == [id(queue[at]) for at in left]
+
+
+@pytest.mark.parametrize(
+    ("deadlines", "scatter", "batch", "late"),
+    [
+        ([12, 12, 12, 12], 0.0, 3, 0),  # three are just in time
+        ([12, 12, 12, 12], 0.1, 2, 0),  # or as often not: two are safer
+        ([14, 14, 14, 14], 0.1, 4, 0),  # a fourth is worth a little risk
+        ([11, 40, 40, 40], 0.1, 3, 1),  # it would be late beside them, surely enough
+        ([12.5, 40, 40, 40], 0.1, 4, 0),  # it has a chance beside them, and costs little
+    ],
+)
+def test_how_far_runs_scatter_decides_how_near_the_deadline_they_go(
+    deadlines: list[float], scatter: float, batch: int, late: int
+) -> None:
+    """Each counts by its chance to be in time."""
+    queue = [Wait(deadline=deadline) for deadline in deadlines]
+    taken = take(queue, Limits(5), 0.0, Seconds(_slow, scatter))
+    assert (len(taken.batch), len(taken.late)) == (batch, late)
+
+
+def test_a_long_queue_is_weighed_in_few_steps() -> None:
+    """A few dozen stretches, however many wait: the batch is found all the same, and only a prefix leaves."""
+    asked: list[int] = []
+
+    def seconds(rows: int) -> float:
+        asked.append(rows)
+        return _slow(rows)
+
+    queue = [Wait(deadline=float(deadline)) for deadline in range(64)]
+    taken = take(queue, Limits(64), 0.0, Seconds(seconds, 0.2))
+    assert taken.leaving == 64
+    assert 16 <= len(taken.batch) <= 40
+    assert taken.batch == queue[-len(taken.batch) :]
+    assert len(asked) < 300
 
 
 @pytest.mark.parametrize(
@@ -218,9 +257,11 @@ def test_what_holds_with_predictions(
     leaving = [wait for wait in queue[: taken.leaving] if not wait.gone]
     assert sorted(places[id(w)] for w in (*taken.batch, *taken.late)) == sorted(places[id(w)] for w in leaving)
     assert [places[id(w)] for w in taken.batch] == sorted(places[id(w)] for w in taken.batch)
-    end = now + seconds(sum(wait.rows for wait in taken.batch))
+    end = now + (seconds(sum(wait.rows for wait in taken.batch)) or 0.0)
     assert all(wait.deadline is None or wait.deadline >= end for wait in taken.batch)
     assert all(wait.deadline is not None for wait in taken.late)
-    top = [wait for wait in queue[:high] if not wait.gone and (wait.deadline or 999) > now + seconds(wait.rows)]
+    top = [
+        wait for wait in queue[:high] if not wait.gone and (wait.deadline or 999) > now + (seconds(wait.rows) or 0.0)
+    ]
     assert not taken.batch or not top or taken.batch[0].level == 0 or taken.batch[0].alone
     assert taken.batch or taken.leaving == len(queue)
