@@ -15,7 +15,7 @@ from fairlead_operator import health, memory, promotion, tags, verbs
 from fairlead_operator.documents import ModelEntry
 from fairlead_operator.promotion import FROZEN, Draft, Limits, Scene, merged
 from fairlead_operator.spec import Served
-from fairlead_operator.state import Event, Observed, Phase, Plan, Rollout, VersionTags
+from fairlead_operator.state import Event, Observed, Phase, Plan, Rollout, Target, VersionTags
 from fairlead_operator.strategies import blue_green, gates
 
 __all__ = ["Limits", "plan"]
@@ -27,14 +27,17 @@ def plan(spec: Served | None, rollout: Rollout, observed: Observed, now: float, 
     if spec is None:
         return _retire(rollout, observed, now, limits.frozen)
     heard = observed.wanted.target is not None or observed.wanted.gone is not None
-    # Not heard of since the operator started: the last that was heard goes on.
-    target = observed.wanted.target if heard else rollout.target
+    # Not heard of since the operator started, or since somebody asks for something else: the last that was heard goes
+    # on, where it was heard for the same.
+    target = observed.wanted.target if heard else _heard_before(rollout, spec)
     fleet = gates.Fleet(rollout.served, observed.generation, observed.replicas)
     scene = Scene(spec, target, fleet, observed, now, limits)
     recalled = memory.recall(verbs.remembered(rollout, spec, observed.entry), observed, target)
     draft = _confirm(Draft(observed.entry, recalled.rollout, Phase.WAITING, ""), scene)
     if limits.frozen:
         return _finish(_frozen(draft, scene), rollout, scene)
+    if target is None and observed.wanted.gone is None and not promotion.goes_back(draft, scene):
+        return _finish(_unheard(draft), rollout, scene)
     draft = _decide(draft, scene)
     draft = _leave_out(draft, recalled.leaving, scene)
     return _finish(draft, rollout, scene)
@@ -48,10 +51,22 @@ def _decide(draft: Draft, scene: Scene) -> Draft:
     if scene.observed.wanted.gone is not None:
         return _gone(draft, scene, *scene.observed.wanted.gone)
     if scene.target is None:
-        return msgspec.structs.replace(draft, phase=_resting(draft), reason="the registry has not been heard yet")
+        return _unheard(draft)
     if draft.entry is not None and draft.entry.routed == scene.target.version:
         return _serving(draft, draft.entry, scene)
     return promotion.promote(draft, scene)
+
+
+def _heard_before(rollout: Rollout, spec: Served) -> Target | None:
+    old = rollout.spec or spec
+    same = (old.model, old.alias, old.version) == (spec.model, spec.alias, spec.version)
+    return rollout.target if same else None
+
+
+def _unheard(draft: Draft) -> Draft:
+    """What is stored stays stored until the registry tells what is asked for."""
+    reason = "the registry has not been heard yet"
+    return msgspec.structs.replace(draft, phase=_resting(draft), reason=reason, conditions={"RegistryUnheard": reason})
 
 
 def _frozen(draft: Draft, scene: Scene) -> Draft:
@@ -114,6 +129,7 @@ def _confirm(draft: Draft, scene: Scene) -> Draft:
         reason = f"every replica sends its traffic to version {entry.routed}"
         events = (*events, Event("confirmed", reason, entry.routed, entry.versions[entry.routed].digest or ""))
         held = dict(list(held.items())[-1:])  # one old version is kept warm: the last that served
+        rollout = msgspec.structs.replace(rollout, promoted=scene.now)
     signature = gates.signature_of(fleet, entry.routed) or (
         rollout.signature if rollout.stable == entry.routed else None
     )

@@ -159,10 +159,10 @@ class VersionTags(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`stable` is the last version that was fully promoted, `signature` its. `switched` is the generation that
-    carries the route to `routed`. `held` maps versions kept warm to the time their hold began (0: not yet confirmed);
-    of those in `doubted` it is not known whether they ever served. `attempts` holds the time of a version's last
-    retry, which the catalog tells the server. `spent`: annotations that have counted, by verb.
+    """`stable` is the last version that was fully promoted, at `promoted`, and `signature` its. `switched` is the
+    generation that carries the route to `routed`. `held` maps versions kept warm to the time their hold began (0:
+    not yet confirmed); of those in `doubted` it is not known whether they ever served. `attempts` holds the time of
+    a version's last retry, which the catalog tells the server. `spent`: annotations that have counted, by verb.
     `tags` are wanted, `written` are known to be in the registry."""
 
     served: str
@@ -173,6 +173,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float = 0.0
     target: Target | None = None
     stable: str = ""
+    promoted: float = 0.0
     signature: Signature | None = None
     candidate: Candidate | None = None
     routed: str = ""

@@ -14,7 +14,8 @@ from fairlead_operator.documents import Catalog, ModelEntry, encode, read_catalo
 from fairlead_operator.plan import plan
 from fairlead_operator.spec import VERBS
 from fairlead_operator.state import Observed, Phase, RegistryUnavailable, Rollout, Wanted
-from fairlead_operator.testing import Artifact, Crash, digest_of, signature
+from fairlead_operator.status import memory
+from fairlead_operator.testing import Artifact, Crash, MemoryRecords, digest_of, signature
 
 MODELS = ("m", "n")
 VERSIONS = ("1", "2", "3", "4")
@@ -26,10 +27,20 @@ versions = st.sampled_from(VERSIONS)
 replicas = st.sampled_from(REPLICAS)
 
 
+class StatusRecords(MemoryRecords):
+    """Keeps only what the status of a ServedModel remembers."""
+
+    def save(self, rollout: Rollout) -> None:
+        written = msgspec.json.encode(memory(rollout))
+        super().save(msgspec.json.decode(written, type=Rollout))
+
+
 class Operating(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.site = site = Site(hold_s=20.0, limit_s=1e9)
+        site.records = StatusRecords(site.faults)
+        site.start()
         for model in MODELS:
             for version in VERSIONS:
                 other = signature("other") if version == OTHER else signature("input")
