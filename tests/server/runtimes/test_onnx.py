@@ -220,7 +220,7 @@ def test_optimisation_levels_give_the_same_answers(tmp_path: Path, level: str) -
 
 
 def test_idle_threads_do_not_spin(tmp_path: Path) -> None:
-    """Between two runs a session with several threads uses no processor."""
+    """Between two runs a session with several threads uses hardly any processor: it stops looking for work at once."""
     import time
 
     onnx_models.build_slow(tmp_path / "model.onnx", layers=4)
