@@ -165,15 +165,18 @@ def _best_stretch(batch: Sequence[W], now: float, seconds: Seconds) -> tuple[int
     cuts = [*range(0, len(batch), -(-len(batch) // _WEIGHED)), len(batch)]
     for size in range(len(cuts) - 1, 0, -1):
         for begin, end in zip(cuts, cuts[size:], strict=False):
-            rate, run = _worth(batch[begin:end], now, seconds)
-            if rate > best * (1 + 1e-9):
-                best, length, kept = rate, end, run
+            stretch = batch[begin:end]
+            rows = sum([waiting.rows for waiting in stretch])
+            takes = max(seconds(rows) or 0.0, 1e-9)
+            if rows > best * (1 + 1e-9) * takes:  # else it would be no better with all of them in time
+                rate, run = _worth(stretch, now, takes, seconds)
+                if rate > best * (1 + 1e-9):
+                    best, length, kept = rate, end, run
     return length, kept
 
 
-def _worth(stretch: Sequence[W], now: float, seconds: Seconds) -> tuple[float, list[W]]:
-    """Rows in time for each second, and who runs."""
-    takes = seconds(sum(waiting.rows for waiting in stretch)) or 0.0
+def _worth(stretch: Sequence[W], now: float, takes: float, seconds: Seconds) -> tuple[float, list[W]]:
+    """Rows in time for each second, and who runs, where all of it `takes` so long."""
     rows, met, run = 0, 0.0, []
     for waiting in stretch:
         chance = 1.0 if waiting.deadline is None else seconds.chance(waiting.deadline, now, takes)
@@ -181,7 +184,9 @@ def _worth(stretch: Sequence[W], now: float, seconds: Seconds) -> tuple[float, l
             rows += waiting.rows
             met += waiting.rows * chance
             run.append(waiting)
-    return (met / max(seconds(rows) or 0.0, 1e-9) if run else 0.0), run
+    if len(run) < len(stretch):
+        takes = max(seconds(rows) or 0.0, 1e-9)
+    return met / takes, run
 
 
 def _filling(kept: Sequence[W], lower: Sequence[W], now: float, seconds: Seconds) -> list[W]:
