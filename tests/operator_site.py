@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from fairlead_operator.documents import ModelEntry, read_catalog
 from fairlead_operator.plan import Limits
 from fairlead_operator.reconcile import Reconciler
 from fairlead_operator.report import Line
 from fairlead_operator.sightings import Sightings, chooser, claims_of_tags, look
-from fairlead_operator.spec import Tags
+from fairlead_operator.spec import Served, Tags
 from fairlead_operator.state import RegistryUnavailable
 from fairlead_operator.testing import (
     Artifact,
@@ -36,6 +38,8 @@ class Site:
         self.carrier = MemoryCarrier(faults=self.faults)
         self.records = MemoryRecords(self.faults)
         self.now = 1000.0
+        self.verbs: dict[str, dict[str, str]] = {}  # by model, as its ServedModel's annotations would say
+        self.approval: set[str] = set()  # models whose ServedModel requires it
         self.limits = Limits(hold_s, limit_s)
         self.start()
 
@@ -46,7 +50,13 @@ class Site:
     def look(self) -> None:
         holders = self.operator.holders()
         snapshot = self.registry.snapshot(holders.values(), chooser(KEYS, "champion", ()))
-        self.sightings = look(self.sightings, claims_of_tags(snapshot, KEYS, "champion"), snapshot, holders)
+        claims = claims_of_tags(snapshot, KEYS, "champion")
+        claims = msgspec.structs.replace(claims, served=tuple(map(self._annotated, claims.served)))
+        self.sightings = look(self.sightings, claims, snapshot, holders)
+
+    def _annotated(self, claim: Served) -> Served:
+        verbs, approval = self.verbs.get(claim.model, {}), claim.model in self.approval
+        return msgspec.structs.replace(claim, verbs=dict(verbs), require_approval=approval)
 
     def step(self, seconds: float = 1.0) -> None:
         self.now += seconds
