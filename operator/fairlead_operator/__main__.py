@@ -1,4 +1,5 @@
-"""`python -m fairlead_operator operate --standalone ...`: puts the parts together, and ends on SIGTERM or SIGINT."""
+"""`python -m fairlead_operator operate --config FILE | --standalone ...`: puts the parts together, and ends on SIGTERM
+or SIGINT."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 from fairlead_operator import log
 from fairlead_operator.carrier import FileCarrier
+from fairlead_operator.config import Config, read
 from fairlead_operator.fleet import HttpFleet, address
 from fairlead_operator.plan import Limits
 from fairlead_operator.reconcile import Reconciler
@@ -29,10 +31,12 @@ def _parser() -> argparse.ArgumentParser:
         "operate", help="watch a registry, and keep a pool's catalog as its aliases say"
     )
     add = operate.add_argument
-    add("--standalone", action="store_true", help="without Kubernetes (the only way yet)")
+    add("--config", metavar="FILE", type=Path, help="on Kubernetes: operator.yaml, which says all the rest")
+    add("--kubeconfig", metavar="FILE", type=Path, help="how to reach the cluster (default: as the pod it runs in)")
+    add("--standalone", action="store_true", help="without Kubernetes: what follows is for this")
     add("--registry", metavar="URI", help="MLflow's tracking address (default: MLFLOW_TRACKING_URI)")
     add("--pool", metavar="ADDRESS", nargs="+", action="extend", help="control address of every replica, HOST:PORT")
-    add("--catalog", metavar="FILE", type=Path, required=True, help="the stored catalog, which the replicas start from")
+    add("--catalog", metavar="FILE", type=Path, help="the stored catalog, which the replicas start from")
     add("--models-from", metavar="tags|DIR", default="tags", help="who asks: the registry's tags, or ServedModel files")
     add("--state-dir", metavar="DIR", type=Path, help="the rollouts' memory (default: beside the catalog)")
     add("--interval", metavar="SECONDS", type=_seconds, default=2.0, help="between polls of the registry (default: 2)")
@@ -63,9 +67,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _operate(options: argparse.Namespace) -> int:
-    registry = _registry(options.registry or os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if options.config is not None:
+        return _operate_cluster(options)
     if not options.standalone:
-        raise ValueError("say --standalone: operating on Kubernetes comes later")
+        raise ValueError("say --config FILE on Kubernetes, or --standalone without it")
+    if not options.catalog:
+        raise ValueError("name the file of the stored catalog with --catalog FILE")
+    registry = _registry(options.registry or os.environ.get("MLFLOW_TRACKING_URI", ""))
     if not options.pool:
         raise ValueError("name the control address of each replica with --pool HOST:PORT")
     keys = Tags(options.installation)
@@ -83,6 +91,30 @@ def _operate(options: argparse.Namespace) -> int:
     asking = Asking(keys, options.alias, folder)
     asyncio.run(_run(MlflowRegistry(registry, keys), asking, reconciler, records, options.interval, fleet))
     return 0
+
+
+def _operate_cluster(options: argparse.Namespace) -> int:
+    if options.standalone:
+        raise ValueError("say --config FILE or --standalone, not both")
+    config = read(options.config)
+    _registry(config.registry.uri)
+    asyncio.run(_run_cluster(config, str(options.kubeconfig) if options.kubeconfig else None, options.verbose))
+    return 0
+
+
+async def _run_cluster(config: Config, kubeconfig: str | None, verbose: bool) -> None:
+    # Imported here: without a cluster nobody waits for these libraries.
+    from fairlead_operator.cluster.api import Api
+    from fairlead_operator.cluster.operator import Operator
+
+    api = await Api.connect(kubeconfig)
+    registry = MlflowRegistry(config.registry.uri, Tags(config.installation))
+    operator = Operator(config, api, registry, kubeconfig)
+    log.configure(f"{config.installation}/{operator.lease.identity}", verbose)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, operator.stop)
+    await operator.run()
 
 
 def _registry(uri: str) -> str:

@@ -35,13 +35,21 @@ class HttpFleet:
     """Control APIs at base URLs; the bearer token (the file's first line) is read for each request, so that it can
     be replaced: replicas take each line of theirs.
 
-    `takeover`: replicas that obey another installation are told to obey this one."""
+    `takeover`: replicas that obey another installation are told to obey this one. `transport` may stand for the
+    network."""
 
-    def __init__(self, addresses: Iterable[str], token_file: Path | None = None, takeover: bool = False) -> None:
+    def __init__(
+        self,
+        addresses: Iterable[str],
+        token_file: Path | None = None,
+        takeover: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self.addresses = tuple(dict.fromkeys(addresses))
         self._token_file = token_file
         self._catalog = "/control/catalog?takeover=true" if takeover else "/control/catalog"
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(LIMIT_S, connect=2.0), trust_env=False)
+        limits = httpx.Timeout(LIMIT_S, connect=2.0)
+        self._http = httpx.AsyncClient(timeout=limits, trust_env=False, transport=transport)
 
     async def observe(self) -> dict[str, Seen]:
         """Every address with its status, or why there is none."""

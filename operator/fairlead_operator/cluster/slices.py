@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from fairlead_operator import log
 from fairlead_operator.cluster import api
@@ -35,9 +36,9 @@ class SliceFleet(HttpFleet):
 
     def __init__(
         self, server: api.Api, namespace: str, service: str, port: int, woken: Callable[[], None],
-        token_file: Path | None = None, takeover: bool = False,
+        token_file: Path | None = None, takeover: bool = False, transport: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__((), token_file, takeover)
+        super().__init__((), token_file, takeover, transport)
         self._api = server
         self._path = api.endpoint_slices(namespace)
         self._selector = f"kubernetes.io/service-name={service}"
@@ -79,6 +80,7 @@ class SliceFleet(HttpFleet):
                 elif kind != "BOOKMARK":
                     self._slices[found["metadata"]["name"]] = found
                 self._changed()
+            await asyncio.sleep(AGAIN_S / 4)
 
     def _changed(self) -> None:
         new = addresses(self._slices.values(), self._port)

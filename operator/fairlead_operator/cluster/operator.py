@@ -1,0 +1,316 @@
+"""The operator on Kubernetes, put together.
+
+    handlers (kopf) --wake--> objects --claims--> pools (a Reconciler each) --> ConfigMap, PUT to every replica
+                                registry (one poll for all pools) ----^   `--> statuses, events
+    lease: who may write. A passive operator watches too, so that it can go on at once.
+
+Nothing here decides: every loop can end at any line, and what it left is made good by the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fairlead_operator import log
+from fairlead_operator.cluster import api
+from fairlead_operator.cluster.endpoint import Endpoint, Gauges
+from fairlead_operator.cluster.events import Recorder
+from fairlead_operator.cluster.from_registry import Maker
+from fairlead_operator.cluster.handlers import Handlers
+from fairlead_operator.cluster.lease import Lease
+from fairlead_operator.cluster.objects import Object, Objects, ref_of
+from fairlead_operator.cluster.pool import Pool
+from fairlead_operator.cluster.slices import SliceFleet
+from fairlead_operator.cluster.statuses import Statuses
+from fairlead_operator.cluster.writer import StatusWriter
+from fairlead_operator.config import Config
+from fairlead_operator.polling import Poller, Registry
+from fairlead_operator.reconcile import Untold
+from fairlead_operator.sightings import Claims, chooser
+from fairlead_operator.spec import Tags
+from fairlead_operator.state import Snapshot
+
+CHECK_S = 120.0  # between lists that prove that the watch missed nothing
+RECHECK_S = 2.0  # after a watch that began anew
+AGAIN_S = 5.0
+STALE_AT_ONCE = 50  # objects that are read one by one; more of them are a list
+STUCK_S = 300.0
+
+Asked = Mapping[str, tuple[Claims, dict[str, str]]]  # by pool: claims and holders
+Answer = tuple[Asked, Snapshot]
+
+
+class Session:
+    """What only the active operator does: from the moment it holds the lease until it does not."""
+
+    def __init__(
+        self, config: Config, server: api.Api, objects: Objects, fleets: Mapping[str, SliceFleet], registry: Registry,
+        lease: Lease,
+    ) -> None:  # fmt: skip
+        self._config = config
+        self._keys = Tags(config.installation)
+        self._lease = lease
+        self._objects = objects
+        self.pools = {name: Pool(name, config, server, objects, fleet, lease.held) for name, fleet in fleets.items()}
+        self.writer = StatusWriter(server, objects, lease.held)
+        self.recorder = Recorder(server, lease.identity, lease.held)
+        self.poller: Poller[Answer] = Poller(registry, self, config.registry.interval_seconds)
+        self.statuses = Statuses(config, objects, self.writer, self.recorder)
+        self._maker = Maker(server, objects, self._keys, config, lease.held)
+        self._snapshots: asyncio.Queue[Snapshot] = asyncio.Queue(1)
+
+    async def run(self) -> None:
+        loops = [self.poller.run(), self.writer.run(), self.recorder.run(), self._make(), self._tell_the_others()]
+        loops += [pool.run(lambda: self._lease.frozen, self._published) for pool in self.pools.values()]
+        await together(*loops)
+
+    def changed(self) -> None:
+        for pool in self.pools.values():
+            pool.woken()
+
+    # --- the registry
+
+    def question(self) -> Callable[[Registry], Answer]:
+        return partial(self._ask, {name: (pool.claims(), pool.holders()) for name, pool in self.pools.items()})
+
+    def _ask(self, asked: Asked, registry: Registry) -> Answer:
+        claims = [claim for these, _ in asked.values() for claim in these.served]
+        names = {claim.model for claim in claims} | {
+            model for _, holders in asked.values() for model in holders.values()
+        }
+        return asked, registry.snapshot(names, chooser(self._keys, self._config.registry.alias, claims))
+
+    def heard(self, answer: Answer) -> None:
+        asked, snapshot = answer
+        for name, (claims, holders) in asked.items():
+            self.pools[name].heard(claims, snapshot, holders)
+        if self._snapshots.full():
+            self._snapshots.get_nowait()
+        self._snapshots.put_nowait(snapshot)
+
+    def untold(self) -> list[Untold]:
+        return [
+            msgspec.structs.replace(untold, key=f"{name}\n{untold.key}")
+            for name, pool in self.pools.items()
+            for untold in pool.untold()
+        ]
+
+    def told(self, untold: Untold) -> None:
+        name, _, key = untold.key.partition("\n")
+        self.pools[name].told(msgspec.structs.replace(untold, key=key))
+
+    async def _make(self) -> None:
+        while True:
+            await self._maker.follow(await self._snapshots.get())
+
+    # --- what the objects are told
+
+    def _published(self, pool: Pool) -> None:
+        if self._lease.held():
+            self.statuses.publish(pool, self.poller.sight, time.time())
+
+    async def _tell_the_others(self) -> None:
+        """Objects that no pool may serve."""
+        while True:
+            if self._lease.held():
+                self.statuses.publish_others(self.poller.sight, time.time())
+                self.writer.forget()
+            await asyncio.sleep(self._config.registry.interval_seconds)
+
+
+class Operator:
+    """`run` ends when `stop` is called, or raises what ended it. `port` is where /metrics and the probes are;
+    `transport` may stand for the network to the replicas."""
+
+    def __init__(
+        self, config: Config, server: api.Api, registry: Registry, kubeconfig: str | None, transport: Any = None
+    ) -> None:
+        self._config = config
+        self._api = server
+        self._registry = registry
+        self._stopped = asyncio.Event()
+        self._turned = asyncio.Event()
+        self._recheck = asyncio.Event()
+        self._session: Session | None = None
+        identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+        self.objects = Objects(config.registry.alias, self._changed)
+        self.lease = Lease(server, config.lease.namespace, config.lease.name, identity, self._turned.set)
+        self._handlers = Handlers(config.watch_namespaces, kubeconfig, self._seen)
+        token = Path(config.token_file) if config.token_file else None
+        self._fleets = {
+            name: SliceFleet(
+                server, pool.namespace, pool.service, pool.port, self._changed, token, config.takeover, transport
+            )
+            for name, pool in config.pools.items()
+        }
+        self._endpoint = Endpoint(self._live, self._ready, self._gauges)
+        self.port = 0
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def run(self) -> None:
+        self.port = await self._endpoint.start(self._config.listen)
+        log.info("started", why="asked to", identity=self.lease.identity, port=self.port, pools=sorted(self._fleets))
+        self._handlers.start()
+        fleets = [fleet.run() for fleet in self._fleets.values()]
+        try:
+            await together(self._keep(), self.lease.run(), self._sessions(), *fleets, until=self._stopped)
+        finally:
+            await self._handlers.close()
+            for fleet in self._fleets.values():
+                await fleet.close()
+            await self._endpoint.close()
+            await self._api.close()
+            log.info("ended", why="asked to" if self._stopped.is_set() else "a part of it ended")
+
+    # --- who is active
+
+    async def _sessions(self) -> None:
+        """A session while the lease is ours; none of its loops lives longer."""
+        while True:
+            await self._turned.wait()
+            self._turned.clear()
+            if not (self.lease.held() and self.objects.complete):
+                continue
+            session = Session(self._config, self._api, self.objects, self._fleets, self._registry, self.lease)
+            self._session = session
+            running = asyncio.create_task(session.run())
+            try:
+                while self.lease.held() and not running.done():
+                    turned = asyncio.create_task(self._turned.wait())
+                    await asyncio.wait({running, turned}, return_when=asyncio.FIRST_COMPLETED)
+                    turned.cancel()
+                    self._turned.clear()
+            finally:
+                self._session = None
+                await _ended(running)
+            if running.done() and not running.cancelled() and running.exception() is not None:
+                raise running.exception() or AssertionError
+
+    # --- what there is
+
+    def _seen(self, kind: str, found: Object) -> None:
+        """From kopf. What it lists anew may lack what was removed meanwhile: only a list of ours proves that."""
+        ref = ref_of(found)
+        if kind == "" and self.objects.complete and ref in self.objects.known:
+            self._recheck.set()
+        self.objects.event(kind, found)
+
+    def _changed(self) -> None:
+        if self._session is not None:
+            self._session.changed()
+
+    async def _keep(self) -> None:
+        """The list at the start, and checks of it afterwards."""
+        trouble = ""
+        while True:
+            pause = CHECK_S
+            try:
+                await (self._check() if self.objects.complete else self._fill())
+                trouble = ""
+            except OSError as error:
+                pause = AGAIN_S
+                if str(error) != trouble:
+                    log.warning("ServedModels not listed", why=str(error))
+                trouble = str(error)
+            await asyncio.sleep(RECHECK_S)  # a watch that begins anew tells many objects
+            await api.pause(pause, self._recheck)
+
+    async def _fill(self) -> None:
+        items, version = await self._list(api.JSON)
+        self.objects.filled(items, version)
+        self._turned.set()
+
+    async def _check(self) -> None:
+        missed = self.objects.checked(*await self._list(api.METADATA_ONLY))
+        if missed.gone or missed.stale:
+            log.warning("watch missed something", why="a list says so", gone=missed.gone[:20], stale=len(missed.stale))
+        if len(missed.stale) > STALE_AT_ONCE:
+            await self._fill()
+            return
+        for ref in missed.stale:
+            namespace, _, name = ref.partition("/")
+            with contextlib.suppress(api.ApiFault):
+                self.objects.put(await self._api.get(api.served_models(namespace, name)))
+
+    async def _list(self, accept: str) -> tuple[list[Object], int]:
+        """All ServedModels that are watched; as new as the oldest of the lists."""
+        items: list[Object] = []
+        versions = []
+        for namespace in self._config.watch_namespaces or ("",):
+            found = await self._api.listed(api.served_models(namespace), accept)
+            items += [{"apiVersion": found["apiVersion"], "kind": "ServedModel", **item} for item in found["items"]]
+            versions.append(int(found["metadata"]["resourceVersion"]))
+        return items, min(versions)
+
+    # --- what the cluster asks of us
+
+    def _live(self) -> str:
+        session = self._session
+        stuck = [n for n, p in session.pools.items() if time.monotonic() - p.stepped_at > STUCK_S] if session else []
+        if not self._handlers.alive():
+            return "the watch has ended"
+        return f"no step for {STUCK_S:g} s: {', '.join(stuck)}" if stuck else ""
+
+    def _ready(self) -> str:
+        return "" if self.objects.complete else "the ServedModels have not been listed yet"
+
+    def _gauges(self) -> Gauges:
+        found: dict[str, float | Mapping[str, float]] = {
+            "active": float(self.lease.held()),
+            "frozen": float(bool(self.lease.frozen)),
+            "served_models": float(len(self.objects.known)),
+            "api_calls_total": {verb: float(count) for verb, count in self._api.calls.items()},
+            "watch_starts_total": float(self._handlers.starts),
+        }
+        return {**found, **self._session_gauges()}
+
+    def _session_gauges(self) -> Gauges:
+        session = self._session
+        if session is None:
+            return {}
+        sight = session.poller.sight
+        pools = {name: pool.gauges() for name, pool in session.pools.items()}
+        by_name = {key: {name: gauges[key] for name, gauges in pools.items()} for key in next(iter(pools.values()))}
+        return {
+            "registry_reachable": float(not sight.error),
+            "registry_seen_seconds": time.time() - sight.seen if sight.seen else -1.0,
+            "statuses_written_total": float(session.writer.writes),
+            "statuses_waiting": float(session.writer.waiting()),
+            "statuses_failing": float(session.writer.failing()),
+            "events_written_total": float(session.recorder.written),
+            "events_dropped_total": float(session.recorder.dropped),
+            "phases": session.statuses.phases(),
+            **by_name,
+        }
+
+
+async def together(*parts: Coroutine[Any, Any, Any], until: asyncio.Event | None = None) -> None:
+    """Until one of them ends, or the event; the others are ended then. Raises what ended the first."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    if until is not None:
+        tasks.append(asyncio.create_task(until.wait()))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
