@@ -107,7 +107,7 @@ def test_helm_refuses_what_cannot_be_meant(values: dict[str, Any], complaint: st
         ({"mlflow": {"uri": ""}}, "MLflow's address is missing"),
         ({"pools": {"default": None}}, "there is no pool"),
         ({"pools": {"operator": {}}}, "cannot be called operator"),
-        ({"pools": {"a-pool-of-quite-a-long-name": {}}, "fullnameOverride": "a-long-name-of-a-release"}, "KubeRay takes"),
+        ({"pools": {"a-pool-with-a-long-name": {}}, "fullnameOverride": "a-name-of-a-long-release"}, "KubeRay takes"),
         ({"operator": {"tags": {"pools": ["gpu"]}}}, 'names "gpu", and there is no such pool'),
         ({"operator": {"watchNamespaces": ["team-a"]}}, "watchNamespaces does not hold it"),
         ({"pools": {"default": {"gateway": {"http": True}}}}, "parentRefs is empty"),
