@@ -3,7 +3,8 @@
 Every method blocks, with a time limit for each request and one for the whole snapshot; call it from a thread
 of its own. All it ever raises is RegistryUnavailable: an error, a broken or a half answer is never an absence.
 
-    search_registered_models (all pages)  +  get_registered_model for each name that must be accounted for
+    search_registered_models (all pages)  +  get_registered_model for each name that must be accounted for; where
+    those are many, all models instead
         -> versions that aliases name -> their source as a replica can fetch it
 """
 
@@ -22,6 +23,7 @@ from fairlead_operator.spec import Tags
 from fairlead_operator.state import RegisteredModel, RegistryUnavailable, Snapshot, Target
 
 PAGE = 500
+ONE_BY_ONE = 10  # models that no tag finds are asked for singly; for more, all models are read
 # Known versions that are read again in one snapshot: those that were promoted lately, whose tags may still be
 # changed, and a few of all the others in turn. Each costs the registry a request.
 LATELY_S = 900.0
@@ -53,6 +55,8 @@ class MlflowRegistry:
         self._keys = keys
         self._limit_s = snapshot_limit_s
         self._client: Any = None
+        self._untagged = 0  # models of the last snapshot that no tag finds
+        self._pages = 0  # of all models, when they were read last
         self._known: dict[tuple[str, int, str], _Known] = {}
 
     def open(self) -> None:
@@ -66,38 +70,54 @@ class MlflowRegistry:
         Raises RegistryUnavailable unless everything was answered."""
         deadline = time.monotonic() + self._limit_s
         with self._trouble("reading the registry"):
-            models = self._search(deadline)
-            gone = []
-            for name in sorted(set(names) - set(models)):
-                found = self._model(name)
-                self._check(deadline)
-                if found is None:
-                    gone.append(name)
-                else:
-                    models[name] = found
+            models, gone = self._whole(names, deadline) if self._many() else self._asked(names, deadline)
+            self._untagged = sum(not self._keys.asks(model.tags) for model in models.values()) + len(gone)
             versions = self._versions([(model, v) for model in models.values() for v in choose(model)], deadline)
         return Snapshot(models, tuple(gone), versions)
+
+    def _many(self) -> bool:
+        """Whether reading all models costs the registry less than asking for those that no tag finds one by one."""
+        return self._untagged > max(ONE_BY_ONE, self._pages)
+
+    def _asked(self, names: Collection[str], deadline: float) -> tuple[dict[str, RegisteredModel], list[str]]:
+        models: dict[str, RegisteredModel] = {}
+        for key in dict.fromkeys(("fairlead.serve", self._keys.key("serve"))):
+            models |= self._search(f"tags.`{key}` = 'true'", deadline)[0]
+        missing = sorted(set(names) - set(models))
+        if len(missing) > max(ONE_BY_ONE, self._pages):
+            return self._whole(names, deadline)
+        gone = []
+        for name in missing:
+            found = self._model(name)
+            self._check(deadline)
+            if found is None:
+                gone.append(name)
+            else:
+                models[name] = found
+        return models, gone
+
+    def _whole(self, names: Collection[str], deadline: float) -> tuple[dict[str, RegisteredModel], list[str]]:
+        every, self._pages = self._search(None, deadline)
+        if not every:
+            raise RegistryUnavailable("asked for all models, it answered with none: that is no absence")
+        models = {name: model for name, model in every.items() if name in names or self._keys.asks(model.tags)}
+        return models, sorted(set(names) - set(models))
 
     def write_tag(self, model: str, version: str, name: str, value: str) -> None:
         """Sets one of our tags on a version; a version that is gone needs none. Raises RegistryUnavailable."""
         with self._trouble(f"writing {name} to {model} {version}"):
             self._existing(lambda: self._mlflow().set_model_version_tag(model, version, self._keys.key(name), value))
 
-    def _search(self, deadline: float) -> dict[str, RegisteredModel]:
+    def _search(self, wanted: str | None, deadline: float) -> tuple[dict[str, RegisteredModel], int]:
+        """All models, or those of a filter, and the number of pages that they took."""
         models: dict[str, RegisteredModel] = {}
-        for key in dict.fromkeys(("fairlead.serve", self._keys.key("serve"))):
-            token = None
-            while True:
-                page = self._mlflow().search_registered_models(
-                    filter_string=f"tags.`{key}` = 'true'", max_results=PAGE, page_token=token
-                )
-                for found in page:
-                    models[found.name] = _registered(found)
-                self._check(deadline)
-                if not page.token:
-                    break
-                token = page.token
-        return models
+        token, pages = None, 0
+        while pages == 0 or token:
+            page = self._mlflow().search_registered_models(filter_string=wanted, max_results=PAGE, page_token=token)
+            models |= {found.name: _registered(found) for found in page}
+            token, pages = page.token, pages + 1
+            self._check(deadline)
+        return models, pages
 
     def _model(self, name: str) -> RegisteredModel | None:
         found = self._existing(lambda: self._mlflow().get_registered_model(name))

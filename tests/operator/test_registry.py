@@ -103,6 +103,21 @@ def test_pages_are_read_to_the_end(mlflow: MlflowServer, human: Human, monkeypat
     assert MlflowRegistry(mlflow.uri, KEYS).snapshot([], CHOOSE) == whole
 
 
+def test_many_names_cost_one_search(human: Human, proxy: AwkwardProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models that no tag finds: one by one while they are few, all models at once where they are many."""
+    few = MlflowRegistry(proxy.uri, KEYS).snapshot(["quiet", "nowhere"], CHOOSE)
+    monkeypatch.setattr(door, "ONE_BY_ONE", 1)
+    registry = MlflowRegistry(proxy.uri, KEYS)
+    assert registry.snapshot(["quiet", "nowhere"], CHOOSE) == few
+    proxy.calls.clear()
+    assert registry.snapshot(["quiet", "nowhere"], CHOOSE) == few
+    assert sum("registered-models/search" in call for call in proxy.calls) == 1
+    assert not any("registered-models/get" in call for call in proxy.calls)
+    proxy.mode = "empty"
+    with pytest.raises(RegistryUnavailable, match="no absence"):
+        registry.snapshot(["quiet", "nowhere"], CHOOSE)
+
+
 def test_a_half_read_search_is_no_snapshot(human: Human, proxy: AwkwardProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first page answers and the second does not: an error, not a smaller registry."""
     monkeypatch.setattr(door, "PAGE", 2)
