@@ -30,7 +30,7 @@ from fairlead_server.models.profile import Profile
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.testing import FakeSession
 
-ROW = {"x": np.zeros((1, 2), np.float32)}
+WIDTH = 2  # of a row
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -142,8 +142,9 @@ class Story:
 
 @dataclasses.dataclass
 class Callers:
-    """Requests of one row at a mean `rate`, `deadline_s` from their arrival (0: none). `burst` of them come at once;
-    `even` ones come at equal intervals. One in `leaving` goes away after `patience_s`."""
+    """Requests of `rows` at a mean `rate`, times what `tide` says of the time since the beginning; `deadline_s` from
+    their arrival (0: none). `burst` of them come at once; `even` ones come at equal intervals. One in `leaving` goes
+    away after `patience_s`."""
 
     rate: float
     deadline_s: float = 0.05
@@ -152,12 +153,17 @@ class Callers:
     even: bool = False
     leaving: int = 0
     patience_s: float = 0.01
+    rows: int = 1
+    tide: Callable[[float], float] = lambda passed: 1.0
 
-    def gaps(self, draw: random.Random) -> Iterator[float]:
-        mean = self.burst / self.rate
+    def arrivals(self, draw: random.Random) -> Iterator[float]:
+        """Seconds since the beginning."""
+        passed = 0.0
         while True:
-            yield mean if self.even else draw.expovariate(1 / mean)
-            yield from (0.0 for _ in range(self.burst - 1))
+            mean = self.burst / (self.rate * self.tide(passed))
+            passed += mean if self.even else draw.expovariate(1 / mean)
+            for _ in range(self.burst):
+                yield passed
 
 
 class World:
@@ -199,31 +205,38 @@ class World:
             turn=TurnBudget(), threads=self._threads, clock=self.loop.time,
         )  # fmt: skip
         self.batcher = batcher
-        end = self.loop.now + seconds
         stories = [Story() for _ in callers]
-        await asyncio.gather(
-            *(self._call(batcher, one, story, end) for one, story in zip(callers, stories, strict=True))
-        )
+        calls = [self._call(batcher, one, story, seconds) for one, story in zip(callers, stories, strict=True)]
+        await asyncio.gather(*calls)
         assert await batcher.close(1000.0)
         return stories
 
-    async def _call(self, batcher: Batcher, callers: Callers, story: Story, end: float) -> None:
+    async def _call(self, batcher: Batcher, callers: Callers, story: Story, seconds: float) -> None:
         """At fixed times: a loop that is held up gets what came meanwhile all at once."""
-        arrives = self.loop.now
-        for gap in callers.gaps(self._draw):
-            arrives += gap
-            if arrives >= end:
-                return
-            if arrives > self.loop.now:
-                await asyncio.sleep(arrives - self.loop.now)
-            self._send(batcher, callers, story, arrives)
+        begin, over = self.loop.now, self.loop.create_future()
+        arrivals = callers.arrivals(self._draw)
+        inputs = {"x": np.zeros((callers.rows, WIDTH), np.float32)}
 
-    def _send(self, batcher: Batcher, callers: Callers, story: Story, arrived: float) -> None:
+        def arrive(passed: float) -> None:
+            while passed < seconds and begin + passed <= self.loop.now:
+                self._send(batcher, callers, inputs, story, begin + passed)
+                passed = next(arrivals)
+            if passed < seconds:
+                self.loop.call_at(begin + passed, arrive, passed)
+            else:
+                over.set_result(None)
+
+        self.loop.call_at(begin, arrive, next(arrivals))
+        await over
+
+    def _send(
+        self, batcher: Batcher, callers: Callers, inputs: Mapping[str, Any], story: Story, arrived: float
+    ) -> None:
         number = story.sent
         story.sent += 1
         deadline = arrived + callers.deadline_s if callers.deadline_s else None
         try:
-            future = batcher.submit(ROW, 1, deadline=deadline, priority=callers.priority)
+            future = batcher.submit(inputs, callers.rows, deadline=deadline, priority=callers.priority)
         except ServingError as error:
             story.refuse(error)
             return

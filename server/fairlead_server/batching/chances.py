@@ -10,6 +10,9 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+_AROUND_S = 0.001  # what a run costs beyond itself: a thread wakes up, answers are told
+_NEARLY = 1.05
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seconds:
@@ -25,6 +28,14 @@ class Seconds:
     def likely(self, takes: float) -> float:
         """What five runs in six of this expected length do not exceed."""
         return takes * math.exp(self.scatter)
+
+    def enough(self, rows: int) -> int:
+        """The fewest rows (a power of two, or all of so many) that cost each hardly more than any larger run: what is
+        added to these shares nothing, and makes them wait."""
+        sizes = [1 << power for power in range((rows - 1).bit_length())] + [rows]
+        each = [((self(size) or 0.0) + _AROUND_S) / size for size in sizes]
+        bar = min(each) * _NEARLY
+        return next(size for size, cost in zip(sizes, each, strict=True) if cost <= bar)
 
     def chance(self, deadline: float, now: float, takes: float) -> float:
         """That a run of this expected length, begun now, ends within the deadline: the normal distribution of the

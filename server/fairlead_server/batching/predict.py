@@ -17,7 +17,7 @@ Tables = Callable[[Hashable], Mapping[int, float]]
 
 _SHAPES = 1024  # curves kept; shapes come from clients, so their number has a bound
 _MOST = math.log(2.0)  # one run counts for no more than this ratio: the machine may have paused
-_UP, _DOWN = 0.3, 0.1  # the factor's share of a run that was longer, or shorter, than predicted
+_UP, _DOWN = 0.2, 0.1  # the factor's share of a run that was longer, or shorter, than predicted
 _SLOWLY = 1 / 16  # the curve moves with the factor, by so much of its step: against it, the two would drift apart
 _BOUND = math.log(64.0)  # of the factor, either way
 _IDLE_S, _HALF_S = 1.0, 2.0  # with no news for so long a factor above 1 goes back, half of the way in each of these

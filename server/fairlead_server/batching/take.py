@@ -7,7 +7,8 @@ waits at the head rather than being passed over.
 With deadlines, and a prediction of how long runs take:
 
 - What cannot be answered in time even if it ran alone, now, is late, and costs no run.
-- Where all that fits into a run is likely to be answered in time, all of it runs.
+- Where all that fits into a run is likely to be answered in time, it runs: so much of it as still gains by sharing
+  the run. The others are answered no later in the next one.
 - Else stretches of the queue are weighed: those before one are late, those behind it wait. A stretch's run takes what
   that many requests take, and each of it counts by its chance to be in time (`chances`). The stretch with the most rows
   in time for each second that they take wins, the longer of equals. So a few with little time left do not shrink the
@@ -148,7 +149,11 @@ def _hopeless(waiting: Waiting, now: float, seconds: Seconds | None) -> bool:
 
 def _meet_most(walk: _Walk[W], now: float, seconds: Seconds) -> None:
     whole = seconds(walk.rows)
-    if whole is None or _earliest(walk.batch) >= now + seconds.likely(whole):
+    if whole is None:
+        return
+    if _earliest(walk.batch) >= now + seconds.likely(whole):
+        if walk.timed:
+            _cut_to_enough(walk, seconds)
         return
     top = sum(waiting.level == walk.batch[0].level for waiting in walk.batch)
     length, kept = _best_stretch(walk.batch[:top], now, seconds)
@@ -157,6 +162,16 @@ def _meet_most(walk: _Walk[W], now: float, seconds: Seconds) -> None:
         more = _filling(kept, walk.batch[top:], now, seconds)
         length, kept = length + len(more), kept + more
     walk.cut(length, kept, lost)
+
+
+def _cut_to_enough(walk: _Walk[W], seconds: Seconds) -> None:
+    """The others have the next run, and are answered no later for it."""
+    enough, rows = seconds.enough(walk.rows), 0
+    for length, waiting in enumerate(walk.batch):
+        rows += waiting.rows
+        if rows > enough and length:
+            walk.cut(length, walk.batch[:length])
+            return
 
 
 def _best_stretch(batch: Sequence[W], now: float, seconds: Seconds) -> tuple[int, list[W]]:
@@ -190,13 +205,13 @@ def _worth(stretch: Sequence[W], now: float, takes: float, seconds: Seconds) -> 
 
 
 def _filling(kept: Sequence[W], lower: Sequence[W], now: float, seconds: Seconds) -> list[W]:
-    """As many of the lower priorities as leave everybody in time."""
+    """As many of the lower priorities as are likely to leave everybody in time."""
     earliest, rows, more = _earliest(kept), sum(waiting.rows for waiting in kept), []
     for waiting in lower:
         rows += waiting.rows
         if waiting.deadline is not None:
             earliest = min(earliest, waiting.deadline)
-        if earliest < now + (seconds(rows) or 0.0):
+        if earliest < now + seconds.likely(seconds(rows) or 0.0):
             break
         more.append(waiting)
     return more

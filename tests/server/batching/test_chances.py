@@ -40,3 +40,19 @@ def test_what_five_in_six_do_not_exceed() -> None:
     likely = Seconds(ten, 0.2).likely(10.0)
     assert Seconds(ten, 0.2).chance(100.0 + likely, 100.0, 10.0) == pytest.approx(5 / 6, abs=0.01)
     assert Seconds(ten).likely(10.0) == 10.0
+
+
+@pytest.mark.parametrize(
+    ("fixed", "each", "rows", "enough"),
+    [
+        (0.0, 0.02, 64, 1),  # a run of two costs twice as much: nothing is gained
+        (0.0, 0.004, 64, 8),  # but for what stands around a run
+        (0.002, 0.02, 64, 4),
+        (0.01, 0.001, 64, 64),  # each further row makes all of them cheaper
+        (0.01, 0.001, 5, 5),
+        (0.0, 0.02, 1, 1),
+    ],
+)
+def test_how_many_rows_are_enough(fixed: float, each: float, rows: int, enough: int) -> None:
+    """Where more of them would cost each hardly less, in seconds."""
+    assert Seconds(lambda count: fixed + each * count).enough(rows) == enough

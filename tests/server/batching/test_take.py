@@ -101,7 +101,7 @@ slow, dear = Seconds(_slow), Seconds(_dear)
         ([10, None, None, None], slow, [1, 2, 3], [0], []),
         ([5, 30, 30], dear, [1, 2], [0], []),  # the longer of equals
         ([10, 10, 30, 30], dear, [2, 3], [0, 1], []),
-        ([None, 4, 30], dear, [0, 2], [1], []),
+        ([None, 4, 30], dear, [0], [], [1, 2]),  # alone is as good
         ([4, 4], dear, [], [0, 1], []),
         ([10, 30, 30, 30], None, [0, 1, 2, 3], [], []),  # nothing is predicted
     ],
@@ -115,6 +115,23 @@ def test_the_batch_that_meets_the_most(
     assert [id(w) for w in taken.batch] == [id(queue[at]) for at in batch]
     assert {id(w) for w in taken.late} == {id(queue[at]) for at in late}
     assert [id(w) for w in queue[taken.leaving :]] == [id(queue[at]) for at in left]
+
+
+@pytest.mark.parametrize(
+    ("deadlines", "seconds", "batch"),
+    [
+        ([100, 100, 100], slow, 3),
+        ([100, 100, 100], dear, 1),  # sharing a run would only make the first wait
+        ([None, 100, 100], dear, 1),
+        ([None, None, None], dear, 3),  # nobody's deadline is at stake
+    ],
+)
+def test_what_gains_nothing_by_sharing_a_run_does_not(
+    deadlines: list[float | None], seconds: Seconds, batch: int
+) -> None:
+    """The others are in time in the next run."""
+    taken = take([Wait(deadline=deadline) for deadline in deadlines], Limits(5), 0.0, seconds)
+    assert (len(taken.batch), taken.leaving, taken.late, taken.wake) == (batch, batch, [], None)
 
 
 @pytest.mark.parametrize(
