@@ -17,6 +17,7 @@ from fairlead_server.batching.execute import put_together
 from fairlead_server.batching.lengths import Lengths, up
 from fairlead_server.errors import ServingError
 from fairlead_server.runtimes import made_up
+from fairlead_server.runtimes.own_time import OwnTime
 from fairlead_server.runtimes.together import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -31,44 +32,45 @@ _FEW, _LONG_S = 2, 0.05  # and of long ones, which the budget would not last for
 
 
 class Took(NamedTuple):
-    """Microseconds of a run: on the clock, and of the processor."""
+    """Microseconds of a run: on the clock but for waiting, and of the processor."""
 
     us: float
     work_us: float
 
 
 class Stopwatch:
-    """`clock` in seconds; nothing new is begun at `end`. `work` tells the processor time of the process: what others do
-    on the machine makes a run longer, and costs it nothing there. On a device that is not the processor it is the
-    clock."""
+    """`left` tells the seconds of the budget; nothing new is begun without any. `time` tells the processor time beside
+    the clock's: what others do on the machine makes a run longer, and costs it nothing there."""
 
-    def __init__(
-        self, model: Model, clock: Callable[[], float], end: float, work: Callable[[], float] | None = None
-    ) -> None:
+    def __init__(self, model: Model, time: OwnTime, left: Callable[[], float]) -> None:
         self._model = model
-        self._clock = clock
-        self._work = work or clock
-        self.end = end
+        self._time = time
+        self._left = left
 
     @property
     def left_s(self) -> float:
-        return self.end - self._clock()
+        return self._left()
 
     def took(self, parts: list[Inputs], lengths: Lengths | None) -> Took | None:
-        """Of these together: the lower quartile of some runs, one at least, after one that fills the arena, and the
-        least work. None where they fail."""
+        """Of these together: the lower quartile of some runs, one at least, after one that fills the arena, or what
+        they took on average without waiting for a core, where that is less; and the least work. None where they
+        fail."""
         try:
             self._once(parts, lengths)
+            begin = self._time.read()
             runs = [self._once(parts, lengths)]
             while self.left_s > 0 and not _enough([run[0] for run in runs]):
                 runs.append(self._once(parts, lengths))
         except (ServingError, ValueError):
             return None
+        own_s = self._time.since(begin) / len(runs)
         times = sorted(run[0] for run in runs)
-        return Took(round(times[(len(times) - 1) // 4] * 1e6, 1), round(min(run[1] for run in runs) * 1e6, 1))
+        quartile_s = times[(len(times) - 1) // 4]
+        return Took(round(min(quartile_s, own_s) * 1e6, 1), round(min(run[1] for run in runs) * 1e6, 1))
 
     def _once(self, parts: list[Inputs], lengths: Lengths | None) -> tuple[float, float]:
-        start, worked = self._clock(), self._work()
+        clock, work = self._time.clock, self._time.work
+        start, worked = clock(), work()
         together = put_together(parts, lengths)
         outputs = self._model(together.inputs)
         if len(parts) > 1:
@@ -76,7 +78,7 @@ class Stopwatch:
                 own = {name: array[at : at + 1] for name, array in outputs.items() if array.ndim}
                 if lengths is not None and together.changed:
                     lengths.own(own, together.each[at])
-        return self._clock() - start, self._work() - worked
+        return clock() - start, work() - worked
 
 
 def _enough(took: list[float]) -> bool:

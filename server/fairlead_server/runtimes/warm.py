@@ -26,6 +26,7 @@ from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.profile import Profile, Smoke
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.runtimes import LoadFailure, Session, made_up, timing
+from fairlead_server.runtimes.own_time import Budget, OwnTime, waited_s
 from fairlead_server.runtimes.together import Model, difference, difference_filled
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -46,24 +47,27 @@ def measure(
     settings: VersionSettings,
     before_bytes: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    *,
+    threads: int = 1,
 ) -> Profile:
-    """Blocks for about `warmup_budget_ms`, and longer only where single runs do. `before_bytes` is what
-    `resident_bytes` said before the session was opened. Raises LoadFailure where the logged example fails, and
-    DeviceFailure."""
+    """Blocks for about `warmup_budget_ms`, and longer only where single runs do, or where its threads have to wait for
+    a core: that is not counted, up to a bound. `before_bytes` is what `resident_bytes` said before the session was
+    opened, `threads` how many a run has. Raises LoadFailure where the logged example fails, and DeviceFailure."""
     before = resident_bytes() if before_bytes is None else before_bytes
-    end = clock() + settings.warmup_budget_ms / 1e3
+    on_cpu = settings.providers == ("cpu",)
+    own = OwnTime(clock, time.process_time, waited_s, threads) if on_cpu else OwnTime(clock, clock)
+    left = Budget(settings.warmup_budget_ms / 1e3, own).left
     lengths = _lengths(session, settings)
     model = _model(session, lengths)
     smoke, inputs = _smoke(session, settings, model)
     tried = inputs if settings.warmup else None
     why = "" if tried else smoke.detail or "nothing was run to find out whether rows may be batched"
-    why = why or _verdict(session, settings, model, tried or {}, lambda: end - clock())
+    why = why or _verdict(session, settings, model, tried or {}, left)
     filled = f"rows are not batched: {why}" if why else ""
     if lengths and lengths.sharing:
-        filled = filled or _filled_verdict(settings, model, tried or {}, lengths, lambda: end - clock())
+        filled = filled or _filled_verdict(settings, model, tried or {}, lengths, left)
         lengths = dataclasses.replace(lengths, sharing=not filled)
-    work = time.process_time if settings.providers == ("cpu",) else clock
-    watch = timing.Stopwatch(model, clock, end, work)
+    watch = timing.Stopwatch(model, own, left)
     table, by_length = _latencies(session, watch, tried, 1 if why else settings.max_batch_size, lengths)
     return Profile(
         bytes=max(resident_bytes() - before, 0),

@@ -81,7 +81,7 @@ def _open(order: Load, threads: int, warming: Callable[[], None]) -> Opened:
     lower_thread_priority()
     warming()
     if order.profile is None:
-        return Opened(session, warm.measure(session, settings, before))
+        return Opened(session, warm.measure(session, settings, before, threads=settings.threads or threads))
     warm.rehearse(session, settings, order.profile, min(settings.warmup_budget_ms, REHEARSAL_MS) / 1e3)
     return Opened(session, order.profile)
 

@@ -10,6 +10,7 @@ import pytest
 from fairlead_server.batching.lengths import Fill, Lengths
 from fairlead_server.errors import Kind
 from fairlead_server.runtimes import RunFailure
+from fairlead_server.runtimes.own_time import OwnTime
 from fairlead_server.runtimes.timing import Stopwatch, by_length, by_rows, sizes, steady
 
 ONE = {"x": np.zeros((2, 8), np.float32)}
@@ -31,7 +32,7 @@ class Machine:
         return {"y": x}
 
     def watch(self, end: float) -> Stopwatch:
-        return Stopwatch(self.run, lambda: self.now, end)
+        return Stopwatch(self.run, OwnTime(lambda: self.now, lambda: self.now), lambda: end - self.now)
 
 
 def linear(rows: int, length: int) -> float:
@@ -96,7 +97,7 @@ def test_lengths_end_where_the_model_fails() -> None:
 def test_work_is_what_the_processor_did() -> None:
     """Beside what the clock says, where the machine waits for others in between."""
     machine = Machine(linear)
-    watch = Stopwatch(machine.run, lambda: machine.now * 3, 100.0, lambda: machine.now)
+    watch = Stopwatch(machine.run, OwnTime(lambda: machine.now * 3, lambda: machine.now), lambda: 100.0 - machine.now)
     tables = by_length(watch, ONE, 4, LENGTHS)
     assert tables.work[16][2] == pytest.approx(linear(2, 16) * 1e6, abs=0.1)
     assert tables.latency[16][2] == pytest.approx(3 * linear(2, 16) * 1e6, abs=0.3)
@@ -109,3 +110,11 @@ def test_what_took_longer_than_more_was_disturbed() -> None:
     assert table[16][2] == table[16][4] == pytest.approx(linear(4, 16) * 1e6, abs=0.1)
     assert steady({4: 300.0, 1: 10.0, 2: 20.0, 8: 60.0}) == {1: 10.0, 2: 20.0, 4: 60.0, 8: 60.0}
     assert [sizes(limit) for limit in (1, 2, 3, 8)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4, 8]]
+
+
+def test_waiting_for_a_core_is_no_latency() -> None:
+    """Where every run was held up as much, not even the shortest tells; what the threads waited is taken off."""
+    machine = Machine(linear)
+    own = OwnTime(lambda: machine.now * 3, lambda: machine.now, lambda: machine.now * 2)
+    watch = Stopwatch(machine.run, own, lambda: 100.0 - machine.now)
+    assert by_rows(watch, ONE, 4) == pytest.approx({rows: linear(rows, 8) * 1e6 for rows in (1, 2, 4)}, abs=0.1)
