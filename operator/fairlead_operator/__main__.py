@@ -97,18 +97,18 @@ def _operate_cluster(options: argparse.Namespace) -> int:
     if options.standalone:
         raise ValueError("say --config FILE or --standalone, not both")
     config = read(options.config)
-    _registry(config.registry.uri)
-    asyncio.run(_run_cluster(config, str(options.kubeconfig) if options.kubeconfig else None, options.verbose))
+    uri = _registry(config.registry.uri or os.environ.get("MLFLOW_TRACKING_URI", ""))
+    asyncio.run(_run_cluster(config, uri, str(options.kubeconfig) if options.kubeconfig else None, options.verbose))
     return 0
 
 
-async def _run_cluster(config: Config, kubeconfig: str | None, verbose: bool) -> None:
+async def _run_cluster(config: Config, uri: str, kubeconfig: str | None, verbose: bool) -> None:
     # Imported here: without a cluster nobody waits for these libraries.
     from fairlead_operator.cluster.api import Api
     from fairlead_operator.cluster.operator import Operator
 
     api = await Api.connect(kubeconfig)
-    registry = MlflowRegistry(config.registry.uri, Tags(config.installation))
+    registry = MlflowRegistry(uri, Tags(config.installation))
     operator = Operator(config, api, registry, kubeconfig)
     log.configure(f"{config.installation}/{operator.lease.identity}", verbose)
     loop = asyncio.get_running_loop()

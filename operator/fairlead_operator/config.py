@@ -27,7 +27,9 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 class RegistryConfig(_Section, frozen=True):
-    uri: Annotated[str, msgspec.Meta(min_length=1)]
+    """Without `uri` it is MLFLOW_TRACKING_URI, which may come from a Secret."""
+
+    uri: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 2.0
     alias: str = DEFAULT_ALIAS
 

@@ -11,7 +11,7 @@ from chart.rendering import NAMESPACE, container, environment, mounted, operator
 from fairlead_operator.config import parse
 
 
-@pytest.mark.parametrize("values", [{}, {**EVERYTHING, "mlflow": {"uri": "https://mlflow.example.com"}}])
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
 def test_the_operator_takes_its_file(values: dict[str, Any]) -> None:
     objects = render(values)
     config = parse(operator_file(objects))
@@ -57,7 +57,7 @@ def test_without_a_cluster_role_it_watches_the_releases_namespace() -> None:
 
 def test_the_address_may_come_from_a_secret() -> None:
     objects = render({"mlflow": {"uri": "", "secret": {"name": "mlflow", "uriKey": "uri"}}})
-    assert "uri" not in operator_file(objects)["registry"]
+    assert parse(operator_file(objects)).registry.uri is None
     from_secret = environment(pods(objects)["Deployment fairlead-operator"])["MLFLOW_TRACKING_URI"]
     assert from_secret == {"secretKeyRef": {"name": "mlflow", "key": "uri"}}
 

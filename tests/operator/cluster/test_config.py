@@ -41,6 +41,11 @@ def test_what_is_left_out_has_a_default() -> None:
     assert config.pools["default"].allows("any")
 
 
+def test_the_registrys_address_may_come_from_the_environment() -> None:
+    """A Secret's, as the chart hands it over."""
+    assert parse({**SMALL, "registry": {"alias": "live"}}).registry.uri is None
+
+
 def test_every_field_is_read(tmp_path: Path) -> None:
     """The whole document."""
     (tmp_path / "operator.yaml").write_text(LARGE)
