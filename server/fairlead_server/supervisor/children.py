@@ -26,7 +26,8 @@ from fairlead_server.link.stream import Link, LinkEnded
 from fairlead_server.settings import ReplicaSettings
 
 COMMAND = (sys.executable, "-m", "fairlead_server")
-SESSION_NICE = 5  # a warm-up that hardly runs would measure nothing within its budget
+LEAST_NICE, SOME_NICE = 19, 5  # of a session beside traffic, and of one that has waited for long
+AGAIN_S, TRIES = 0.2, 10  # the kernel takes ten changes a second from all who are not privileged
 MALLOC_ARENAS = "2"  # glibc makes eight a core, and what is freed stays in each: loads and unloads would add up
 
 
@@ -60,6 +61,7 @@ class Child:
         self._process = process
         self._link = link
         self._killed = False
+        self._patience: asyncio.TimerHandle | None = None
 
     @classmethod
     async def start(
@@ -95,12 +97,27 @@ class Child:
             self._killed = True
             self._process.kill()
 
-    def yield_to_traffic(self) -> None:
-        """Give way to the workers, for good. A child leads a session, and where the kernel schedules by session
-        (sched_autogroup), a nice value inside one says nothing to the others: measured on one core beside a process
-        that wants all of it, 50 % with the nice value 10, as without it, and 25 % when the session is lowered by 5."""
-        with contextlib.suppress(OSError):  # there is no such thing everywhere, nor needed there
-            Path(f"/proc/{self.pid}/autogroup").write_text(str(SESSION_NICE))
+    def give_way(self, patience_s: float) -> None:
+        """To the workers, nearly altogether; after `patience_s` a good deal less, so that what the traffic leaves no
+        time for ends too. A child leads a session, and where the kernel schedules by session (sched_autogroup), a nice
+        value inside one says nothing to the others: measured on one core beside a process that wants all of it, 50 %
+        with the nice value 10, as without it, and 25 % when the session is lowered by 5. Other than a nice value, a
+        session's can be taken back without privileges."""
+        self._lower_session(LEAST_NICE, TRIES)
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = asyncio.get_running_loop().call_later(patience_s, self._lower_session, SOME_NICE, TRIES)
+
+    def _lower_session(self, nice: int, tries: int) -> None:
+        if self._process.poll() is not None:
+            return
+        try:
+            Path(f"/proc/{self.pid}/autogroup").write_text(str(nice))
+        except BlockingIOError:
+            if tries > 1:
+                asyncio.get_running_loop().call_later(AGAIN_S, self._lower_session, nice, tries - 1)
+        except OSError:
+            return  # there is no such thing everywhere, nor needed there
 
     def running(self) -> bool:
         return self._process.poll() is None
@@ -108,6 +125,8 @@ class Child:
     async def ending(self, limit_s: float) -> Ending:
         """To be asked when the link has ended. What still runs after `limit_s` is killed."""
         self._link.close()
+        if self._patience is not None:
+            self._patience.cancel()
         until = time.monotonic() + limit_s
         while self._process.poll() is None:
             if time.monotonic() >= until:

@@ -61,9 +61,9 @@ class Fetcher:
         future: asyncio.Future[Fetched | FetchFailed] = asyncio.get_running_loop().create_future()
         self._open[request.id] = (request, future)
         if self._child is not None:
-            self._child.send(request)
             if self._serving():
-                self._child.yield_to_traffic()
+                self._child.give_way(self._times.patience)
+            self._child.send(request)
         try:
             async with asyncio.timeout(self._times.fetch):
                 return await future

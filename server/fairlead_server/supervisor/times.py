@@ -17,6 +17,7 @@ class Times:
     hello: float = 30.0  # a worker's first word
     stuck: float = 10.0  # a worker that says nothing for so long is replaced
     trial: float = 300.0  # from a trial's start to its verdict
+    patience: float = 30.0  # a trial or fetch that takes longer beside traffic gets more of the processor
     fetch: float = 3600.0  # one download
     retry: float = 1.0  # the first pause before a load or fetch is tried again; doubles
     retry_most: float = 60.0

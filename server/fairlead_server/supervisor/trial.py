@@ -85,7 +85,7 @@ class Trials:
         """Its process goes with every verdict but a good one."""
         self._running, self._used, passed = child, None, False
         if self._serving():
-            child.yield_to_traffic()
+            child.give_way(self._times.patience)
         try:
             verdict = await self._try(child, load)
             passed = isinstance(verdict, Passed)
@@ -98,7 +98,14 @@ class Trials:
                 await self._kill(child)
 
     def _start(self) -> asyncio.Task[Child]:
-        return asyncio.get_running_loop().create_task(Child.start("trial", self._launch, ToSupervisor))
+        return asyncio.get_running_loop().create_task(self._started())
+
+    async def _started(self) -> Child:
+        """To start takes a second of the processor, which is to be felt as little as the trial itself."""
+        child = await Child.start("trial", self._launch, ToSupervisor)
+        if self._serving():
+            child.give_way(self._times.patience)
+        return child
 
     async def _take_spare(self) -> Child:
         """A fresh process, and no other beside it."""

@@ -20,7 +20,7 @@ from fairlead_server import log
 from fairlead_server.link.messages import Hello, ToWorker
 from fairlead_server.link.stream import Link, LinkEnded
 from fairlead_server.worker.arguments import Arguments, parse
-from fairlead_server.worker.process import LOADING_NICE, become_child
+from fairlead_server.worker.process import be_least, become_child
 
 SWITCH_S = 0.001  # a thread that loads gives the loop its turn after this; 5 ms are a request's whole time
 GC_AFTER = 10_000  # more objects than before; with Python's 700 a few requests under way set it off (5 % of a tiny one)
@@ -34,7 +34,7 @@ def run_worker(argv: Sequence[str]) -> NoReturn:
 
 
 def run_trial(argv: Sequence[str]) -> NoReturn:
-    os.nice(LOADING_NICE)
+    be_least()
     _run(argv, _trial)
 
 

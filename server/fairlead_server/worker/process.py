@@ -16,6 +16,7 @@ _PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = 500  # of the replica's processes the supervisor is the last that the kernel should take
 RUNNING_NICE = 5  # of runs on threads: the loop, which answers everybody, goes first
 LOADING_NICE = 15
+TRIAL_NICE = 19  # also where nice values count between sessions: in a container, say
 
 
 def become_child() -> None:
@@ -39,6 +40,15 @@ def lower_thread_priority(nice: int = LOADING_NICE) -> None:
     with contextlib.suppress(OSError):
         if os.getpriority(os.PRIO_PROCESS, thread) < nice:
             os.setpriority(os.PRIO_PROCESS, thread, nice)
+
+
+def be_least() -> None:
+    """This process, before it has threads: the least share that still comes to an end where others want all of the
+    processor (of SCHED_IDLE that is not sure, and without privileges there is no way back), and nobody is interrupted
+    when it wakes up."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        os.nice(TRIAL_NICE)
 
 
 def run_below_the_loop() -> None:

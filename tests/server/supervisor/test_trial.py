@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from server.supervisor.replicas import QUICK, SCRIPTED, settings
+from server.supervisor.replicas import QUICK, SCRIPTED, settings, until
 
 from fairlead_server.link.messages import Load
 from fairlead_server.models.settings import VersionSettings
-from fairlead_server.supervisor.children import SESSION_NICE, Launch
+from fairlead_server.supervisor.children import LEAST_NICE, SOME_NICE, Launch
+from fairlead_server.supervisor.times import Times
 from fairlead_server.supervisor.trial import Died, Passed, Refused, Trials, Verdict
 
 PATIENT = dataclasses.replace(QUICK, trial=30.0)
@@ -28,9 +29,17 @@ def processes(folder: Path) -> list[int]:
     return [int(path.suffix[1:]) for path in folder.glob("trial.*")]
 
 
-def play(folder: Path, story: Callable[[Trials], Awaitable[None]], serving: bool = False) -> None:
+def nices(folder: Path) -> list[int]:
+    """Of their sessions."""
+    groups = [Path(f"/proc/{pid}/autogroup").read_text() for pid in processes(folder)]
+    return [int(group.split()[-1]) for group in groups]
+
+
+def play(
+    folder: Path, story: Callable[[Trials], Awaitable[None]], serving: bool = False, times: Times = PATIENT
+) -> None:
     async def whole() -> None:
-        trials = Trials(Launch(settings(folder), "boot", SCRIPTED), PATIENT, lambda: serving)
+        trials = Trials(Launch(settings(folder), "boot", SCRIPTED), times, lambda: serving)
         try:
             await story(trials)
         finally:
@@ -112,8 +121,19 @@ def test_a_trial_gives_way_to_traffic(tmp_path: Path, serving: bool) -> None:
 
     async def story(trials: Trials) -> None:
         await trials.run(load("a"))
-        (pid,) = processes(tmp_path)
-        group = await asyncio.to_thread(Path(f"/proc/{pid}/autogroup").read_text)
-        assert int(group.split()[-1]) == (SESSION_NICE if serving else 0)
+        assert nices(tmp_path) == [LEAST_NICE if serving else 0]
 
     play(tmp_path, story, serving)
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not schedule by session (sched_autogroup)")
+def test_a_trial_that_takes_long_gets_more_of_the_processor(tmp_path: Path) -> None:
+    """Where the traffic leaves nothing, it must come to a verdict all the same."""
+
+    async def story(trials: Trials) -> None:
+        running = asyncio.create_task(trials.run(load("hangs")))
+        await until("it to be raised", lambda: nices(tmp_path) == [SOME_NICE])
+        trials.end("it has told enough")
+        await running
+
+    play(tmp_path, story, serving=True, times=dataclasses.replace(PATIENT, patience=0.5))

@@ -15,7 +15,7 @@ from fairlead_server.link import messages as link
 from fairlead_server.link.stream import Link
 from fairlead_server.models.settings import VersionSettings
 from fairlead_server.models.states import State
-from fairlead_server.worker.process import LOADING_NICE
+from fairlead_server.worker.process import TRIAL_NICE
 from fairlead_server.worker.trial import Trial
 
 
@@ -64,7 +64,7 @@ def test_a_trial_has_a_low_priority_and_no_doors(ports: Ports, tmp_path: Path) -
         async with Process("trial", ports, name="trial") as trial:
             assert await trial.until(lambda message: True) == link.Hello(trial.process.pid)
             stat = await asyncio.to_thread(Path(f"/proc/{trial.process.pid}/stat").read_text)
-            assert int(stat.rpartition(")")[2].split()[16]) == LOADING_NICE
+            assert int(stat.rpartition(")")[2].split()[16]) == TRIAL_NICE
 
     asyncio.run(story())
 
