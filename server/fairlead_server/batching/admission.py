@@ -47,14 +47,15 @@ class Inflow:
             self._entered, self._at = entered, now
 
 
-def end_of(rows: int, limit: int, ahead: Ahead, now: float, seconds: Seconds) -> float | None:
-    """When a request of so many rows is likely to be answered; None when nobody knows how long its run takes."""
+def end_of(rows: int, limit: int, ahead: Ahead, now: float, seconds: Seconds, grown: int | None = None) -> float | None:
+    """When a request of so many rows is likely to be answered; None when nobody knows how long its run takes. Those
+    who come later make its run grow to `grown` rows at most, `limit` where it is not told."""
     full, rest = divmod(ahead.rows + rows - 1, limit)
     each = seconds(limit) if full else 0.0
     if each is None:
         return None
     start = ahead.start + (ahead.others_s + full * each) / ahead.instances
-    joined = min(rest + 1 + int(ahead.rate * (start - now)), limit)
+    joined = max(rest + 1, min(rest + 1 + int(ahead.rate * (start - now)), grown or limit))
     own = seconds(joined)
     return None if own is None else start + own
 
@@ -63,6 +64,9 @@ def refusal(rows: int, deadline: float, limit: int, ahead: Ahead, now: float, se
     """DEADLINE where the run alone takes longer than there is time, OVERLOADED where what goes before is the reason."""
     end = end_of(rows, limit, ahead, now, seconds)
     if end is None or end <= deadline:
+        return None
+    end = end_of(rows, limit, ahead, now, seconds, seconds.enough(limit)) or end  # this is dearer to ask
+    if end <= deadline:
         return None
     alone = end_of(rows, limit, Ahead(now), now, seconds) or now
     if alone > deadline:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from fairlead_server.batching.admission import Ahead, Inflow, end_of, refusal
+from fairlead_server.batching.chances import Seconds
 from fairlead_server.errors import Kind
 
 NOW = 100.0
 
 
-def seconds(rows: int) -> float:
-    """A run of one row takes 10 ms, and each further row 1 ms."""
-    return 0.009 + rows * 0.001
+# A run of one row takes 10 ms, and each further row 1 ms; or 10 ms more, where sharing a run gains nothing.
+seconds = Seconds(lambda rows: 0.009 + rows * 0.001)
+dear = Seconds(lambda rows: rows * 0.010)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,15 @@ def test_a_run_that_is_too_long_by_itself_is_not() -> None:
 def test_what_can_be_met_and_what_nobody_knows_comes_in() -> None:
     """No reserve; and an unknown length is no reason to refuse."""
     assert refusal(1, NOW + 0.0101, 8, Ahead(NOW), NOW, seconds) is None
-    assert refusal(1, NOW + 0.0001, 8, Ahead(NOW + 9), NOW, lambda rows: None) is None
+    assert refusal(1, NOW + 0.0001, 8, Ahead(NOW + 9), NOW, Seconds(lambda rows: None)) is None
+
+
+def test_a_run_that_gains_nothing_does_not_grow() -> None:
+    """Seven more rows come until it starts: they make it longer only where they share it."""
+    ahead = Ahead(NOW + 0.035, rate=210.0)
+    assert refusal(1, NOW + 0.055, 8, ahead, NOW, dear) is None
+    assert refusal(1, NOW + 0.051, 8, ahead, NOW, seconds) is not None
+    assert refusal(1, NOW + 0.044, 8, ahead, NOW, dear) is not None
 
 
 def test_the_rate_of_arrivals_follows_what_comes() -> None:

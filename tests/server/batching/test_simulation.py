@@ -5,6 +5,7 @@ The thresholds may be exact, for the same seed gives the same story.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,6 +70,54 @@ def test_below_the_capacity_of_a_model_without_gain(world: Callable[..., World])
     """Where a run of two takes twice as long, equal intervals can be met as well."""
     (story,) = world("bert").run(150, Callers(0.8 * capacity("bert"), DEADLINE_S, even=True))
     assert story.in_time >= 0.999 * story.sent
+
+
+@pytest.mark.parametrize(("table", "deadline_s", "least"), [("bert", 0.05, 0.975), ("bert", 0.1, 0.997)])
+def test_below_the_capacity_arrivals_that_come_by_chance(
+    world: Callable[..., World], table: str, deadline_s: float, least: float
+) -> None:
+    """At 0.8 of it. Seven runs of BERT fit into 50 ms, and by chance more than that come together: a few are lost, and
+    with twice the time hardly any."""
+    seconds = 100.0
+    (story,) = world(table).run(seconds, Callers(0.8 * capacity(table), deadline_s))
+    assert story.in_time >= least * story.sent
+    assert story.late <= 0.002 * story.sent
+
+
+@pytest.mark.parametrize(
+    ("table", "hours", "deadline_s", "load", "least"),
+    [
+        ("resnet18", 2.0, 3.0, 0.8, 0.995),
+        ("resnet18", 0.5, 3.0, 2.0, 0.49),
+        ("bert", 0.4, 0.6, 0.8, 0.995),
+    ],
+)
+def test_hours_of_large_requests(
+    world: Callable[..., World], table: str, hours: float, deadline_s: float, load: float, least: float
+) -> None:
+    """Eight rows each, by chance: what holds for seconds holds for hours, and nothing learned drifts away."""
+    seconds, rows = hours * 3600, 8
+    full = capacity(table, deadline_s) / rows
+    (story,) = world(table).run(seconds, Callers(load * full, deadline_s, rows=rows))
+    assert story.in_time >= least * story.sent
+    assert story.late <= 0.001 * story.in_time
+
+
+def test_hours_of_ebb_and_flood(world: Callable[..., World]) -> None:
+    """Three hours of a load between a tenth and nearly twice the capacity, on a machine that is slower every other
+    half hour, with runs that scatter: most of what it could do is in time, and next to nothing is answered late."""
+    seconds, rows, deadline_s, period = 3 * 3600.0, 8, 3.0, 600.0
+    full = capacity("resnet18", deadline_s) / rows
+    made = world("resnet18", noise=0.15)
+    begin = made.loop.now
+    made.machine.pace = lambda now: 1.4 if int((now - begin) / 1800) % 2 else 1.0
+    tide = Callers(full, deadline_s, rows=rows, tide=lambda passed: 1.0 + 0.9 * math.sin(2 * math.pi * passed / period))
+    (story,) = made.run(seconds, tide)
+    possible = sum(
+        min(tide.tide(second), 1.0 / made.machine.pace(begin + second)) * full for second in range(int(seconds))
+    )
+    assert story.in_time >= 0.93 * possible
+    assert story.late <= 0.01 * story.in_time
 
 
 def test_a_machine_that_slows_down_halfway(world: Callable[..., World]) -> None:
