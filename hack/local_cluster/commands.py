@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-SERVICES = "10.96.0.0/16"
+from local_cluster.layout import SERVICES
+
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 

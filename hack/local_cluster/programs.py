@@ -26,12 +26,17 @@ VERSIONS = "k8s.io/component-base/version."
 
 def api_server(say: Say) -> Path:
     """A folder with etcd, kube-apiserver and kubectl; makes it when this machine has none. Raises Unavailable."""
-    return _here() or cache.made(_name("apiserver"), lambda into: _make_api_server(into, say), say)
+    return _here() or kept_api_server(say)
+
+
+def kept_api_server(say: Say) -> Path:
+    """The same, and never what the machine brings along: of the pinned minor version. Raises Unavailable."""
+    return cache.made(kept_name("apiserver"), lambda into: _make_api_server(into, say), say)
 
 
 def api_server_here() -> Path:
     """The same where it is already, in no time; raises Unavailable where it would have to be made."""
-    found = _here() or cache.home() / _name("apiserver")
+    found = _here() or cache.home() / kept_name("apiserver")
     if not found.is_dir():
         raise Unavailable("there is no API server here yet: run hack/apiserver once (it builds for some minutes)")
     return found
@@ -39,7 +44,7 @@ def api_server_here() -> Path:
 
 def node(say: Say) -> Path:
     """A folder with what a node has beside the API server, always built from the Go modules. Raises Unavailable."""
-    return cache.made(_name("node"), lambda into: _build_kubernetes(NODE, into, say), say)
+    return cache.made(kept_name("node"), lambda into: _build_kubernetes(NODE, into, say), say)
 
 
 def kubernetes_version() -> str:
@@ -47,6 +52,11 @@ def kubernetes_version() -> str:
     found = re.search(r"k8s\.io/kubernetes (v\S+)", (modules.MODULES / "kubernetes" / "go.mod").read_text())
     assert found, "modules/kubernetes/go.mod requires no k8s.io/kubernetes"
     return found[1]
+
+
+def kept_name(what: str) -> str:
+    """The name of the cached folder of the `apiserver`'s or the `node`'s programs."""
+    return f"{what}-{kubernetes_version()}-{cache.key(modules.pinned('etcd'), modules.pinned('kubernetes'))}"
 
 
 def _here() -> Path | None:
@@ -61,10 +71,6 @@ def _here() -> Path | None:
     places = {Path(found).parent for name in API_SERVER if (found := shutil.which(name))}
     whole = [place for place in places if all(os.access(place / name, os.X_OK) for name in API_SERVER)]
     return whole[0] if whole else None
-
-
-def _name(what: str) -> str:
-    return f"{what}-{kubernetes_version()}-{cache.key(modules.pinned('etcd'), modules.pinned('kubernetes'))}"
 
 
 def _make_api_server(into: Path, say: Say) -> None:

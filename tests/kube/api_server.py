@@ -30,10 +30,10 @@ from typing import Any
 
 import httpx
 import yaml
-from kube.kubeconfigs import write_kubeconfig, write_signing_key
 
 from benchmark.processes import Process, ports, running
 from local_cluster import commands
+from local_cluster.kubeconfigs import write_kubeconfig, write_signing_key, write_users
 
 HOST = "127.0.0.1"
 TOKEN = "administrator"
@@ -66,7 +66,7 @@ class ApiServer:
 
     def __enter__(self) -> ApiServer:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "tokens.csv").write_text(f"{TOKEN},administrator,administrator,system:masters\n")
+        write_users(self.folder / "tokens.csv", {TOKEN: ("administrator", "system:masters")})
         write_signing_key(self.folder / "service-accounts.key")
         with contextlib.ExitStack() as undo:
             undo.callback(self._life.close)
@@ -165,8 +165,9 @@ class ApiServer:
         self.kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", stdin=text, user=user)
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
-        """The object; raises Refused where there is none."""
-        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "--output=json", namespace=namespace))
+        """The object, managed fields and all; raises Refused where there is none."""
+        whole = ("--output=json", "--show-managed-fields")
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, *whole, namespace=namespace))
         return found
 
     def install(self, crds: Path) -> None:

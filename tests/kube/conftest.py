@@ -3,7 +3,7 @@
     def test_something(api_server: ApiServer, namespace: str) -> None: ...
 
 Every test in this folder is marked `kube`, and has LIMIT_S: the first one of a process also starts the server.
-`kuberay` and `gateway_api` install those projects' resource definitions, once, when a test first asks for them.
+`kuberay`, `gateway_api` and `served_models` (our own) install resource definitions, once, when a test first asks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from kube.api_server import ApiServer
@@ -59,6 +60,13 @@ def kuberay(api_server: ApiServer) -> ApiServer:
 def gateway_api(api_server: ApiServer) -> ApiServer:
     """The Gateway API's standard definitions (HTTPRoute, GRPCRoute, ...) are served."""
     api_server.install(crds("gateway-api", _say))
+    return api_server
+
+
+@pytest.fixture(scope="session")
+def served_models(api_server: ApiServer) -> ApiServer:
+    """Our own definition, as the chart installs it, is served."""
+    api_server.install(Path(__file__).resolve().parents[2] / "charts" / "fairlead" / "files" / "servedmodels.yaml")
     return api_server
 
 

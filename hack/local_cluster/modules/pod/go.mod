@@ -1,0 +1,3 @@
+module fairlead.dev/hack/pod
+
+go 1.24.0
