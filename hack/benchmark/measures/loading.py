@@ -31,7 +31,7 @@ IN_FLIGHT = 8
 LEAD_S = 1.0  # of traffic before the PUT
 AFTER_S = 0.5  # and after the version is in effect
 LOAD_S = 25.0  # a load takes no longer
-REHEARSAL_US = 200_000.0  # no longer run is warmed up beside the traffic
+REHEARSAL_US = 200_000.0  # so long a version is warmed up beside the traffic
 SETTLE_S = 1.0
 
 
@@ -101,11 +101,18 @@ def _told(load: Load) -> str:
 
 
 def warm_up_ms(status: Any) -> float:
-    """Of all that is loaded, the longest run that warms up a worker."""
+    """Of all that is loaded, the longest run that warms up a worker: it runs one size after the other, as far as its
+    time reaches."""
     tables = [
         version["profile"]["latency_us"]
         for model in status["models"].values()
         for version in model["versions"].values()
         if "profile" in version
     ]
-    return max((us for table in tables for us in table.values() if us <= REHEARSAL_US), default=0.0) / 1e3
+    runs = [us for table in tables for us in _rehearsed(list(table.values()))]
+    return max(runs, default=0.0) / 1e3
+
+
+def _rehearsed(sizes: Sequence[float]) -> Iterator[float]:
+    sums = itertools.accumulate(sizes)
+    return itertools.compress(sizes, (spent <= REHEARSAL_US for spent in sums))

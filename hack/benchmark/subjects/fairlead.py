@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import itertools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-
-import httpx
 
 from benchmark.processes import Process, SubjectFailed, answers, ports, running
 from benchmark.subject import Endpoint, Model, Role, Wire
@@ -35,8 +34,15 @@ class Replica(NamedTuple):
         return answers(f"http://{self.metrics}/readyz")
 
     def status(self) -> Any:
-        """The status document, as plain values."""
-        return httpx.get(f"http://{self.control}/control/status", timeout=10).raise_for_status().json()
+        """The status document, as plain values. By the standard library: to make httpx's client takes 25 ms of the
+        processor that is being measured."""
+        with contextlib.closing(http.client.HTTPConnection(self.control, timeout=10)) as connection:
+            connection.request("GET", "/control/status")
+            response = connection.getresponse()
+            said = response.read()
+        if response.status != 200:
+            raise SubjectFailed(f"status {response.status} for the status: {said[:500]!r}")
+        return json.loads(said)
 
 
 class Pool(NamedTuple):

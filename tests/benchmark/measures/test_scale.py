@@ -59,8 +59,10 @@ def test_a_change_is_over_when_the_last_worker_has_changed() -> None:
 
 
 def test_the_warm_up_run_is_the_longest_beside_the_traffic() -> None:
-    """What a worker would not run beside traffic does not count, nor what has no profile."""
+    """What a worker would not run beside traffic does not count, nor what has no profile, nor what its time does not
+    reach to."""
     tables = [{"1": 100.0, "64": 90_000.0}, {"1": 100.0, "64": 5 * loading.REHEARSAL_US}]
+    tables.append({"1": 80_000.0, "2": 85_000.0, "4": 120_000.0})
     versions = {str(number): {"profile": {"latency_us": table}} for number, table in enumerate(tables)}
     status = {"models": {"a": {"versions": versions}, "b": {"versions": {"1": {"state": "failed"}}}}}
     assert loading.warm_up_ms(status) == 90.0
