@@ -13,7 +13,8 @@ from benchmark.measure import Bench
 from benchmark.measures.throughput import Closed, measured
 from benchmark.subjects.fairlead import Fairlead
 
-_TINY = Closed("tiny", "tiny", "json", 32, lasts=3)  # single seconds of one engine differ by more than the two engines do
+# Single seconds of one engine differ by more than the two engines do.
+_TINY = Closed("tiny", "tiny", "json", 32, lasts=3)
 _RESNET = Closed("ResNet-18", "resnet18", "binary", 8, lasts=4)
 _TWO = "fairlead, 2 workers"
 
