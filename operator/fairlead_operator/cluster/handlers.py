@@ -22,7 +22,7 @@ from fairlead_operator import log
 from fairlead_operator.resource import GROUP, PLURAL, VERSION
 
 AGAIN_S, SLOWEST_S = 1.0, 30.0
-QUIET_S = 600.0  # a watch that tells nothing for so long is begun again
+QUIET_S = 600  # a watch that tells nothing for so long is begun again
 END_S = 10.0
 
 Woken = Callable[[str, dict[str, Any]], None]
@@ -95,7 +95,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.watching.inactivity_timeout = QUIET_S
-    settings.watching.server_timeout = QUIET_S / 2
+    settings.watching.server_timeout = QUIET_S // 2
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 60
     settings.queueing.idle_timeout = 1.0

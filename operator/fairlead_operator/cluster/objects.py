@@ -64,9 +64,10 @@ class Objects:
 
     def __init__(self, default_alias: str, changed: Callable[[], None]) -> None:
         self._alias = default_alias
-        self._changed = changed
+        self._told = changed
         self.known: dict[str, Known] = {}
         self.complete = False
+        self.revision = 0  # moves when somebody asks for something else
 
     def event(self, kind: str, found: Object) -> None:
         """What the watch saw."""
@@ -113,6 +114,10 @@ class Objects:
             del self.known[ref]
         return tuple(gone)
 
+    def _changed(self) -> None:
+        self.revision += 1
+        self._told()
+
     def _drop(self, ref: str, uid: str) -> None:
         if ref in self.known and self.known[ref].uid == uid:
             del self.known[ref]
@@ -127,6 +132,8 @@ def known(found: Object, default_alias: str) -> Known:
         claim = from_object(found, default_alias)
     except SpecFault as error:
         fault = str(error)
+    except Exception as error:  # an object that the schema should have refused hurts no other
+        fault = f"it cannot be read: {error!r}"
     return Known(
         ref_of(found), metadata["uid"], int(metadata["resourceVersion"]), metadata.get("generation", 0), claim, fault,
         found.get("status") or {}, found,
@@ -159,13 +166,14 @@ def claims_of(objects: Mapping[str, Known], pool: str, config: Config, complete:
     for one in objects.values():
         if one.claim is None:
             faults[one.ref] = one.fault
-            faults |= dict.fromkeys(_names(one), one.fault)
+            faults[served_name(one)] = one.fault
         elif one.claim.pool == pool and not refusal(one, config):
             served.append(one.claim)
     return Claims(tuple(served), faults, complete=complete, by_tags=False, certain=complete)
 
 
-def _names(one: Known) -> list[str]:
+def served_name(one: Known) -> str:
+    """The name that it would serve under, as far as that can be read."""
     spec = one.found.get("spec")
     named = spec.get("servedName") if isinstance(spec, dict) else None
-    return [named if isinstance(named, str) and named else one.name]
+    return named if isinstance(named, str) and named else one.name

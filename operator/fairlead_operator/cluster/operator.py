@@ -34,11 +34,11 @@ from fairlead_operator.cluster.slices import SliceFleet
 from fairlead_operator.cluster.statuses import Statuses
 from fairlead_operator.cluster.writer import StatusWriter
 from fairlead_operator.config import Config
-from fairlead_operator.polling import Poller, Registry
+from fairlead_operator.polling import Errands, Poller, Registry
 from fairlead_operator.reconcile import Untold
 from fairlead_operator.sightings import Claims, chooser
 from fairlead_operator.spec import Tags
-from fairlead_operator.state import Snapshot
+from fairlead_operator.state import RegistryUnavailable, Snapshot
 
 CHECK_S = 120.0  # between lists that prove that the watch missed nothing
 RECHECK_S = 2.0  # after a watch that began anew
@@ -178,6 +178,8 @@ class Operator:
 
     async def _sessions(self) -> None:
         """A session while the lease is ours; none of its loops lives longer."""
+        with contextlib.suppress(TimeoutError, RegistryUnavailable):
+            await Errands().run(self._registry.open)  # seconds of imports, which a takeover need not wait for
         while True:
             await self._turned.wait()
             self._turned.clear()

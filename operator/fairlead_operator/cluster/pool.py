@@ -30,6 +30,7 @@ from fairlead_operator.state import CatalogConflict, Event, Outlook, Phase, Roll
 MOVING_S = 0.2  # between steps while a rollout moves
 LASTING_S = 5.0  # a conflict that is over by then was two writers who met
 SLOWEST_S = 30.0  # between steps that fail
+NOT_YET = "it has not been looked at yet"
 NOT_STORED, TOO_LARGE = "CatalogNotStored", "CatalogTooLarge"
 
 
@@ -90,6 +91,9 @@ class Pool:
         limits = Limits(config.hold_seconds, config.progress_seconds)
         self._reconciler = Reconciler(fleet, self.carrier, StatusRecords(objects, name), limits, time.time())
         self._sightings = Sightings(self._reconciler.claims())
+        self._claims: Claims | None = None
+        self._claimed = (-1, False)  # what these claims were read from
+        self._asked: tuple[Claims | None, dict[str, str]] = (None, {})  # what the sightings stand on
         self._told: list[Untold] = []
         self._wake = asyncio.Event()
         self._since = time.time()
@@ -100,20 +104,29 @@ class Pool:
     # --- who asks
 
     def claims(self) -> Claims:
-        return claims_of(self._objects.known, self.name, self._config, self._objects.complete)
+        """The same value while nobody asks for anything else."""
+        now = (self._objects.revision, self._objects.complete)
+        if self._claims is None or now != self._claimed:
+            self._claims = claims_of(self._objects.known, self.name, self._config, self._objects.complete)
+            self._claimed = now
+        return self._claims
 
     def holders(self) -> dict[str, str]:
         return self._reconciler.holders()
 
     def asked(self) -> None:
-        """The ServedModels have changed."""
-        self._sightings = ask(self._sightings, self.claims(), self.holders())
-        self._wake.set()
+        """The ServedModels may have changed."""
+        claims, holders = self.claims(), self.holders()
+        if claims is not self._asked[0] or holders != self._asked[1]:
+            self._sightings = ask(self._sightings, claims, holders)
+            self._asked = (claims, holders)
 
     def heard(self, claims: Claims, snapshot: Snapshot, holders: dict[str, str]) -> None:
         """The registry has answered what these claims asked for; they may have changed since."""
         self._sightings = look(self._sightings, claims, snapshot, holders)
+        self._asked = (claims, holders)
         self.asked()
+        self._wake.set()
 
     def untold(self) -> list[Untold]:
         return [untold for untold in self._reconciler.untold() if untold not in self._told]
@@ -138,7 +151,7 @@ class Pool:
             try:
                 await self._reconciler.step(self._sightings, time.time())
                 self._well()
-            except (CatalogConflict, OSError) as error:
+            except Exception as error:  # CatalogConflict, OSError; whatever else it is, the other pools go on
                 self._ill(error)
             self.steps, self.stepped_at = self.steps + 1, time.monotonic()
             published(self)
@@ -163,7 +176,8 @@ class Pool:
         large = isinstance(error, CatalogTooLarge)
         served = self._reconciler.unwritten() if large else None
         old = self.trouble
-        new = Trouble(TOO_LARGE if large else NOT_STORED, str(error), old.since if old else time.time(), served)
+        why = str(error) if isinstance(error, CatalogConflict | OSError) else f"a step failed: {error!r}"
+        new = Trouble(TOO_LARGE if large else NOT_STORED, why, old.since if old else time.time(), served)
         if old is None or old.why != new.why:  # once, and not at every step
             log.warning("nothing stored", pool=self.name, why=new.why)
         self.trouble = new
@@ -174,11 +188,15 @@ class Pool:
         return self._reconciler.happened()
 
     def outlooks(self, now: float) -> dict[str, Outlook]:
-        """By ref: every object of this pool, with what kept the last step from being stored."""
-        found = {outlook.ref: self._troubled(outlook, now) for outlook in self._reconciler.outlooks()}
+        """By ref: every object that this pool knows, with what kept the last step from being stored."""
+        found = {
+            outlook.ref: self._troubled(outlook, now)
+            for outlook in self._reconciler.outlooks()
+            if outlook.rollout.spec is not None
+        }
         for claim in self.claims().served:
             if claim.ref not in found:
-                blank = Rollout(claim.served, claim.model, claim, reason="it has not been looked at yet", since=self._since)
+                blank = Rollout(claim.served, claim.model, claim, reason=NOT_YET, since=self._since)
                 found[claim.ref] = self._troubled(
                     Outlook(blank, None, 0, len(self.fleet.addresses), "", claim.ref), now
                 )

@@ -6,14 +6,14 @@ A status is a function of what is known (status.py); here it is only asked for, 
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
 
-from fairlead_operator import status
+from fairlead_operator import log, status
 from fairlead_operator.cluster.events import Note, Recorder
-from fairlead_operator.cluster.objects import Known, Objects, refusal
+from fairlead_operator.cluster.objects import Known, Objects, refusal, served_name
 from fairlead_operator.cluster.pool import Pool
 from fairlead_operator.cluster.writer import StatusWriter
 from fairlead_operator.config import Config
@@ -31,8 +31,12 @@ class _Made(msgspec.Struct, frozen=True):
     generation: int
     outlook: Outlook
     error: str
-    old: dict[str, Any]
     told: dict[str, Any]
+
+    def holds(self, one: Known, outlook: Outlook, sight: RegistrySight) -> bool:
+        """Whether the same would come of it again."""
+        same = self.outlook is outlook or self.outlook == outlook
+        return same and (self.uid, self.generation, self.error) == (one.uid, one.generation, sight.error)
 
 
 class Statuses:
@@ -44,6 +48,7 @@ class Statuses:
         self._writer = writer
         self._recorder = recorder
         self._made: dict[str, _Made] = {}
+        self._pooled: dict[str, Collection[str]] = {}  # the objects that each pool knows
 
     def phases(self) -> dict[str, float]:
         counted = collections.Counter(made.outlook.rollout.phase.value for made in self._made.values())
@@ -53,43 +58,50 @@ class Statuses:
         """After a step of this pool."""
         events = pool.happened()
         outlooks = pool.outlooks(now)
+        self._pooled[pool.name] = outlooks.keys()
         for ref, outlook in outlooks.items():
             one = self._objects.known.get(ref)
             if one is not None and not refusal(one, self._config):
                 self._tell(one, outlook, sight, now)
         refs = {
-            outlook.rollout.served: ref
-            for ref, outlook in outlooks.items()
-            if outlook.rollout.phase is not Phase.CONFLICT
+            found.rollout.served: ref for ref, found in outlooks.items() if found.rollout.phase is not Phase.CONFLICT
         }
         self._note(events, refs)
 
     def publish_others(self, sight: RegistrySight, now: float) -> None:
-        """Objects that no pool may serve, and a tidy-up of those that are gone."""
+        """Objects that no pool may serve or knows, and a tidy-up of those that are gone."""
         for one in self._objects.known.values():
             why = refusal(one, self._config)
-            if why and one.claim is not None:
-                before = self._made.get(one.ref)
-                since = before.outlook.rollout.since if before and before.outlook.fault == why else now
-                claim = one.claim
-                rollout = Rollout(claim.served, claim.model, claim, Phase.REFUSED, why, since)
-                self._tell(one, Outlook(rollout, None, 0, 0, why, one.ref), sight, now)
+            if why or (one.claim is None and not any(one.ref in refs for refs in self._pooled.values())):
+                self._tell(one, self._blank(one, why or one.fault, now), sight, now)
         for ref in self._made.keys() - self._objects.known.keys():
             del self._made[ref]
 
+    def _blank(self, one: Known, why: str, now: float) -> Outlook:
+        before = self._made.get(one.ref)
+        if before is not None and before.outlook.fault == why and before.outlook.rollout.spec == one.claim:
+            return before.outlook
+        name = one.claim.served if one.claim else served_name(one)
+        rollout = Rollout(name, one.claim.model if one.claim else name, one.claim, Phase.REFUSED, why, now)
+        return Outlook(rollout, None, 0, 0, why, one.ref)
+
     def _tell(self, one: Known, outlook: Outlook, sight: RegistrySight, now: float) -> None:
         made = self._made.get(one.ref)
-        if (
-            made is None
-            or (made.uid, made.generation, made.error) != (one.uid, one.generation, sight.error)
-            or (made.outlook != outlook)
-        ):
-            old = made.told if made is not None and made.uid == one.uid else one.status
-            told = msgspec.to_builtins(status.status(outlook, sight, one.generation, now, _read(old)))
-            new = _Made(one.uid, one.generation, outlook, sight.error, old, told)
-            self._phase_note(one, made, new)
-            self._made[one.ref] = made = new
+        if made is None or not made.holds(one, outlook, sight):
+            try:
+                made = self._make(one, outlook, sight, now, made)
+            except Exception as error:  # one object's fault must not stop the others
+                log.warning("status not made", object=one.ref, why=repr(error))
+                return
         self._writer.want(one.ref, made.told)
+
+    def _make(self, one: Known, outlook: Outlook, sight: RegistrySight, now: float, made: _Made | None) -> _Made:
+        old = made.told if made is not None and made.uid == one.uid else one.status
+        told = msgspec.to_builtins(status.status(outlook, sight, one.generation, now, _read(old)))
+        new = _Made(one.uid, one.generation, outlook, sight.error, told)
+        self._phase_note(one, made, new)
+        self._made[one.ref] = new
+        return new
 
     # --- events
 

@@ -37,6 +37,7 @@ class StatusWriter:
         self._next: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._applied: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {}  # uid, what was sent, what came of it
+        self._settled: dict[str, tuple[Known, dict[str, Any]]] = {}  # what was compared already, and is the same
         self._wake = asyncio.Event()
         self.writes = 0
 
@@ -59,18 +60,24 @@ class StatusWriter:
 
     def forget(self) -> None:
         """Of objects that are gone nothing is kept."""
-        for ref in {*self._wanted, *self._next, *self._failures, *self._applied} - self._objects.known.keys():
-            for kept in (self._wanted, self._next, self._failures, self._applied):
+        for ref in {*self._wanted, *self._next, *self._failures, *self._applied, *self._settled} - (
+            self._objects.known.keys()
+        ):
+            for kept in (self._wanted, self._next, self._failures, self._applied, self._settled):
                 kept.pop(ref, None)
 
     async def run(self) -> None:
         await asyncio.gather(*(self._work() for _ in range(WORKERS)))
 
     def _has(self, one: Known, status: dict[str, Any]) -> bool:
-        if one.status == status:
+        settled = self._settled.get(one.ref)
+        if settled is not None and settled[0] is one and settled[1] is status:
             return True
         uid, sent, became = self._applied.get(one.ref, ("", {}, {}))
-        return uid == one.uid and sent == status and one.status == became
+        has = one.status == status or (uid == one.uid and sent == status and one.status == became)
+        if has:
+            self._settled[one.ref] = (one, status)
+        return has
 
     def _queue(self, ref: str, at: float) -> None:
         heapq.heappush(self._due, (max(at, time.monotonic()), ref))
