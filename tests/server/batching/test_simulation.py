@@ -56,6 +56,18 @@ def test_twice_the_capacity_costs_the_late_and_not_everyone(
     assert story.late <= 0.05 * story.in_time
 
 
+@pytest.mark.parametrize(("noise", "least"), [(0.2, 0.93), (0.4, 0.75)])
+@pytest.mark.parametrize(("table", "seconds"), [("bert", 40), ("steep", 8)])
+def test_runs_that_scatter_cost_less_than_they_scatter(
+    world: Callable[..., World], table: str, seconds: float, noise: float, least: float
+) -> None:
+    """At twice the capacity, on a machine that does much else: batches end further from the deadline."""
+    full = capacity(table)
+    (story,) = world(table, noise=noise).run(seconds, Callers(2 * full, DEADLINE_S, even=True))
+    assert story.in_time / seconds >= least * full
+    assert story.late <= 0.08 * story.in_time
+
+
 @pytest.mark.parametrize("arrivals", [{}, {"even": True}], ids=["poisson", "even"])
 @pytest.mark.parametrize(("table", "seconds"), [("steep", 8), ("mlp", 0.1), ("tiny", 0.001)])
 def test_below_the_capacity_everybody_is_in_time(
