@@ -26,6 +26,8 @@ from fairlead_operator.spec import Served, SpecFault, Tags, from_tags
 from fairlead_operator.state import Snapshot
 
 AT_ONCE = 50  # changes after one answer; the rest after the next
+LONGEST = 128  # answers between two attempts at what the API server refuses
+KEPT = ("model", "pool")  # what it lets nobody change
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -36,12 +38,14 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """`absent` counts, by object name, the answers in a row that did not ask for it."""
+    """`absent` counts, by object name, the answers in a row that did not ask for it. `moved`: objects that are made
+    anew after the next answer, for what they ask for now cannot be changed in place."""
 
     apply: dict[str, dict[str, Any]]
     remove: tuple[Known, ...]
     absent: dict[str, int]
     taken: tuple[str, ...]
+    moved: tuple[Known, ...] = ()
 
 
 def object_name(model: str) -> str:
@@ -94,11 +98,13 @@ def changes(
     want: Wanted, there: Mapping[str, Known], snapshot: Snapshot, old: Mapping[str, int], installation: str
 ) -> Changes:
     """`there`: the ServedModels of the namespace by name; `old`: the last Changes' `absent`."""
-    apply, taken = {}, []
+    apply, taken, moved = {}, [], []
     for name, spec in want.specs.items():
         one = there.get(name)
         if one is not None and not one.made_from_tags(installation):
             taken.append(name)
+        elif one is not None and any(one.found.get("spec", {}).get(key, spec[key]) != spec[key] for key in KEPT):
+            moved.append(one)
         elif one is None or not _contains(one.found.get("spec") or {}, spec):
             apply[name] = spec
     remove, absent = [], {}
@@ -111,7 +117,7 @@ def changes(
         absent[name] = old.get(name, 0) + 1
         if absent[name] >= LOOKS:
             remove.append(one)
-    return Changes(apply, tuple(remove), absent, tuple(taken))
+    return Changes(apply, tuple(remove), absent, tuple(taken), tuple(moved))
 
 
 def _contains(spec: Mapping[str, Any], wanted_spec: Mapping[str, Any]) -> bool:
@@ -122,7 +128,7 @@ def _contains(spec: Mapping[str, Any], wanted_spec: Mapping[str, Any]) -> bool:
 
 class Maker:
     """Applies the changes, within the bound, and says each in the audit log. Level-triggered: what fails is tried
-    again after the next answer."""
+    again, at once where the tags have changed, else more and more seldom."""
 
     def __init__(
         self, server: api.Api, objects: Objects, keys: Tags, config: Config, allowed: Callable[[], bool]
@@ -134,6 +140,7 @@ class Maker:
         self._allowed = allowed
         self._absent: Mapping[str, int] = {}
         self._said: dict[str, str] = {}
+        self._failed: dict[str, tuple[dict[str, Any], int, int]] = {}  # by name: which spec, how often, answers to wait
 
     async def follow(self, snapshot: Snapshot) -> None:
         """After a complete answer."""
@@ -145,18 +152,37 @@ class Maker:
         todo = changes(want, there, snapshot, self._absent, self._config.installation)
         self._absent = todo.absent
         self._say({**want.faults, **dict.fromkeys(todo.taken, "a ServedModel of this name was made by somebody else")})
-        for name, spec in list(todo.apply.items())[:AT_ONCE]:
-            await self._try(self._apply, namespace, name, spec)
+        self._failed = {name: failed for name, failed in self._failed.items() if name in todo.apply}
+        for name, spec in [change for change in todo.apply.items() if self._due(*change)][:AT_ONCE]:
+            done = await self._try(self._apply, namespace, name, spec)
+            self._note(name, spec, done)
+        for one in todo.moved[:AT_ONCE]:
+            await self._try(self._remove, one, "its tags name another pool: it is made anew there")
         for one in todo.remove[:AT_ONCE]:
-            await self._try(self._remove, one)
+            await self._try(self._remove, one, f"{LOOKS} complete answers of the registry do not ask for it")
 
-    async def _try(self, change: Callable[..., Any], *arguments: Any) -> None:
+    def _due(self, name: str, spec: dict[str, Any]) -> bool:
+        refused, times, left = self._failed.get(name, (spec, 0, 0))
+        if refused != spec or not left:
+            return True
+        self._failed[name] = (refused, times, left - 1)
+        return False
+
+    def _note(self, name: str, spec: dict[str, Any], done: bool) -> None:
+        refused, times, _ = self._failed.pop(name, (spec, 0, 0))
+        if not done:
+            times = times + 1 if refused == spec else 1
+            self._failed[name] = (spec, times, min(2**times, LONGEST))
+
+    async def _try(self, change: Callable[..., Any], *arguments: Any) -> bool:
         if not self._allowed():
-            return
+            return True
         try:
             await change(*arguments)
         except OSError as error:
             log.warning("not made from tags", why=str(error), what_for=[str(a) for a in arguments[:2]])
+            return False
+        return True
 
     async def _apply(self, namespace: str, name: str, spec: dict[str, Any]) -> None:
         metadata = {
@@ -168,9 +194,9 @@ class Maker:
         self._objects.put(await self._api.apply(api.served_models(namespace, name), body))
         log.info("made", object=f"{namespace}/{name}", model=spec["model"], why="its model is tagged to be served")
 
-    async def _remove(self, one: Known) -> None:
+    async def _remove(self, one: Known, why: str) -> None:
         await self._api.delete(api.served_models(one.namespace, one.name), one.uid)
-        log.info("removed", object=one.ref, why=f"{LOOKS} complete answers of the registry do not ask for it")
+        log.info("removed", object=one.ref, why=why)
 
     def _say(self, faults: dict[str, str]) -> None:
         for name, why in faults.items():

@@ -85,6 +85,26 @@ def test_a_changed_tag_changes_the_object() -> None:
     assert "holdSeconds" not in site.spec("churn")
 
 
+def test_another_pool_is_another_object() -> None:
+    """The API server lets nobody move one: it is removed, and made anew after the next answer."""
+    site = Site()
+    site.answer(model("churn", serve="true"))
+    assert site.answer(model("churn", serve="true", pool="gpu")) == []
+    assert site.answer(model("churn", serve="true", pool="gpu")) == ["churn"]
+    assert site.spec("churn")["pool"] == "gpu"
+
+
+def test_what_the_api_server_refuses_is_tried_more_and_more_seldom() -> None:
+    """A setting that it does not know, say; at once again when the tags change."""
+    site = Site()
+    site.api.refuse[api.served_models("ml", "churn")] = api.ApiFault(422, "Invalid", "spec.settings: no")
+    for _ in range(40):
+        site.answer(model("churn", serve="true", **{"settings.max_batch_size": "0"}))
+    assert site.api.calls == {"PATCH": 5}
+    site.api.refuse.clear()
+    assert site.answer(model("churn", serve="true")) == ["churn"]
+
+
 def test_a_tag_is_gone_after_three_answers() -> None:
     """Twice away and back is not three times away."""
     site = Site()
