@@ -75,7 +75,7 @@ class Supervisor:
         self._obedience.join(self._versions, self._workers)
         self._guard = self._new_guard()
         self._waiting = WaitingRoom(home.ports.http)
-        self._carrier = Carrier(self._folder, self._obedience.kept_after, self._obedience.take)
+        self._carrier = Carrier(slots, self._obedience.kept_after, self._obedience.take)
         self._reception = Reception(self, home.ports, self._settings)
 
     @property
