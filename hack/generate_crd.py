@@ -111,7 +111,8 @@ def schema() -> Schema:
         place = whole
         for name in rule.place.split(".") if rule.place else ():
             place = place["properties"][name]
-        place.setdefault("x-kubernetes-validations", []).append({"rule": rule.cel, "message": rule.message})
+        found = {"rule": rule.cel, "message": rule.message} | ({"fieldPath": rule.blames} if rule.blames else {})
+        place.setdefault("x-kubernetes-validations", []).append(found)
     return whole
 
 

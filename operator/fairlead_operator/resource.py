@@ -116,12 +116,13 @@ class ServedModel(msgspec.Struct, frozen=True, rename="camel"):
 
 class Rule(NamedTuple):
     """`cel` is asked by the API server of `place`, and `holds` by whoever reads a file. `message` says what to write
-    instead."""
+    instead, in the field `blames` (relative to `place`) where that is another one."""
 
     place: str  # "spec.alias", say; "" is the whole object
     cel: str
     message: str
     holds: Callable[[Spec], bool]
+    blames: str = ""
 
 
 def _matching(field: str, pattern: str, message: str) -> Rule:
@@ -141,18 +142,20 @@ def _version() -> Rule:
     return text._replace(cel=f"type(self) == int ? self > 0 && self <= 9999999999 : {text.cel}")
 
 
-def _kept(place: str, cel: str, message: str) -> Rule:
-    """What stays as it was. Who reads a file does not know how it was."""
-    return Rule(place, cel, message, lambda spec: True)
+def _always(spec: Spec) -> bool:
+    """Of what must stay as it was: who reads a file does not know how it was."""
+    return True
 
 
 RULES = (
-    _kept(
+    Rule(
         "",
         "(has(self.spec.model) ? self.spec.model : self.metadata.name) == "
         "(has(oldSelf.spec.model) ? oldSelf.spec.model : oldSelf.metadata.name)",
-        "spec.model cannot be changed, for versions are counted in one model: delete this ServedModel, and when its "
-        "model is unloaded make another",
+        "cannot be changed, for versions are counted in one model: delete this ServedModel, and when its model is "
+        "unloaded make another",
+        _always,
+        blames=".spec.model",
     ),
     Rule(
         "spec",
@@ -167,10 +170,11 @@ RULES = (
     _version(),
     _matching("servedName", r"[^\x00-\x1f\x7f]+", "a served name holds no control characters, such as a line's end"),
     _matching("pool", "[a-z0-9]([-a-z0-9]*[a-z0-9])?", "a pool's name is lower-case letters, digits and -"),
-    _kept(
+    Rule(
         "spec.pool",
         "self == oldSelf",
         "cannot be changed: make another ServedModel for the other pool, and delete this one when that is Ready",
+        _always,
     ),
 )
 
