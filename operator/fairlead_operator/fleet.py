@@ -90,7 +90,8 @@ class HttpFleet:
             if self._token_file is not None:
                 headers["authorization"] = f"Bearer {_first(self._token_file)}"
             request = self._http.request(method, base + path, content=data, headers=headers)
-            return await asyncio.wait_for(request, LIMIT_S)
+            async with asyncio.timeout(LIMIT_S):
+                return await request
         except (TimeoutError, httpx.TimeoutException):
             return f"no answer within {LIMIT_S:g} s"
         except httpx.ConnectError:

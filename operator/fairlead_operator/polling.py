@@ -156,4 +156,5 @@ class Errands:
                 loop.call_soon_threadsafe(settle, result, failed)
 
         threading.Thread(target=run, name="registry", daemon=True).start()
-        return await asyncio.wait_for(future, HUNG_S)
+        async with asyncio.timeout(HUNG_S):
+            return await future

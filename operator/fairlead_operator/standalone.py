@@ -10,6 +10,7 @@ that is under way, and ending the operator waits for nobody.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Collection
 from functools import partial
@@ -125,10 +126,9 @@ class Standalone:
                 trouble = ""
             self._publish()
             pause = MOVING_S if self._reconciler.moving() else self._interval_s
-            try:
-                await asyncio.wait_for(self._wake.wait(), pause)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):  # wait_for would lose a cancellation that comes with the event
+                    await self._wake.wait()
             self._wake.clear()
 
     def _publish(self) -> None:

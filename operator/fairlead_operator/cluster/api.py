@@ -208,5 +208,6 @@ def _path(root: str, namespace: str, plural: str, name: str = "", sub: str = "")
 async def pause(seconds: float, wake: asyncio.Event) -> None:
     """Until somebody wakes, at most so long."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(wake.wait(), seconds)
+        async with asyncio.timeout(seconds):  # wait_for would lose a cancellation that comes with the event
+            await wake.wait()
     wake.clear()
