@@ -70,5 +70,12 @@ def served_models(api_server: ApiServer) -> ApiServer:
     return api_server
 
 
+@pytest.fixture(scope="session")
+def kserve(api_server: ApiServer) -> ApiServer:
+    """KServe's definitions (ServingRuntime, InferenceService, ...) are served."""
+    api_server.install(crds("kserve", _say))
+    return api_server
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr)
