@@ -3,6 +3,9 @@
 The server has types of its own for the same documents; the two programs share no code. That they agree
 is tests/test_contract.py's business. Of the status only what decisions need is read; what is not known
 here is ignored, so that a newer server can be operated.
+
+They are trees of frozen values, so the collector of cycles need not know them (gc=False): of thousands of models it
+took most of the time of reading a status.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ class DocumentFault(ValueError):
 # --- the catalog: written
 
 
-class VersionEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+class VersionEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where a version comes from; `digest` pins it. Another `attempt` asks the server to try what it condemned."""
 
     source: str
@@ -31,7 +34,7 @@ class VersionEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: int = 0
 
 
-class Route(msgspec.Struct, frozen=True, omit_defaults=True):
+class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Relative weights; all of them 0 means loaded, and routed nowhere. What else a route may hold is kept as it is."""
 
     weights: dict[str, float]
@@ -39,7 +42,7 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True):
     matches: tuple[dict[str, Any], ...] = ()
 
 
-class ModelEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+class ModelEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     versions: dict[str, VersionEntry]
     route: Route
     aliases: dict[str, str] = {}
@@ -50,7 +53,7 @@ class ModelEntry(msgspec.Struct, frozen=True, omit_defaults=True):
         return next((version for version, weight in self.route.weights.items() if weight > 0), "")
 
 
-class Catalog(msgspec.Struct, frozen=True, omit_defaults=True):
+class Catalog(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     apiVersion: str  # noqa: N815 - the field's name in the document
     generation: int
     models: dict[str, ModelEntry]
@@ -65,7 +68,7 @@ def empty_catalog(owner: str) -> Catalog:
 # --- the status: read
 
 
-class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     name: str
     datatype: str
     shape: tuple[int, ...]
@@ -74,12 +77,12 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     optional: bool = False
 
 
-class Signature(msgspec.Struct, frozen=True):
+class Signature(msgspec.Struct, frozen=True, gc=False):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
 
-class Smoke(msgspec.Struct, frozen=True, omit_defaults=True):
+class Smoke(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """`source`: "example" (the logged one), "made-up" or "none"."""
 
     source: str = "none"
@@ -87,7 +90,7 @@ class Smoke(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
 
 
-class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
+class Profile(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     bytes: int = 0
     latency_us: dict[int, float] = {}
     batching: bool = False
@@ -95,7 +98,7 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     smoke: Smoke = Smoke()
 
 
-class Readings(msgspec.Struct, frozen=True, omit_defaults=True):
+class Readings(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     requests: int = 0
     failures: dict[str, int] = {}
     rows: int = 0
@@ -105,13 +108,13 @@ class Readings(msgspec.Struct, frozen=True, omit_defaults=True):
     compute_us: int = 0
 
 
-class WorkerVersion(msgspec.Struct, frozen=True, omit_defaults=True):
+class WorkerVersion(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     state: str
     since: float
     reason: str = ""
 
 
-class VersionStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+class VersionStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """`state` is one of the server's states; `final`: a failure that is not tried again unasked."""
 
     state: str
@@ -125,7 +128,7 @@ class VersionStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     workers: dict[str, WorkerVersion] = {}
 
 
-class ModelStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+class ModelStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """`applied` is the generation whose route is in effect in every accepting worker."""
 
     applied: int
@@ -134,7 +137,7 @@ class ModelStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-class WorkerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+class WorkerStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     id: str
     pid: int
     state: str
@@ -143,7 +146,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     rss_bytes: int = 0
 
 
-class ReplicaStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+class ReplicaStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """`generation` is the newest document stored in the replica, `boot` new at every start of it."""
 
     apiVersion: str  # noqa: N815 - the field's name in the document

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from fairlead_operator import log, report, tags
+from fairlead_operator import log, report, resting, skew, tags
 from fairlead_operator.documents import Catalog, DocumentFault, ModelEntry, read_catalog
 from fairlead_operator.plan import Limits, plan
 from fairlead_operator.report import Line
@@ -41,6 +41,7 @@ from fairlead_operator.state import (
 
 HAPPENED = 10_000  # decisions kept for whoever asks
 MOVING = (Phase.LOADING, Phase.SWITCHING)
+_UNKNOWN = Wanted()
 
 
 class Fleet(Protocol):
@@ -98,6 +99,9 @@ class Reconciler:
         self._floor = 0  # a generation that some replica holds with other bytes
         self._unwritten: frozenset[str] = frozenset()
         self._happened: collections.deque[tuple[str, Event]] = collections.deque(maxlen=HAPPENED)
+        self._features: dict[str, frozenset[str]] = {}  # by address
+        self._rests: dict[str, resting.Rest] = {}
+        self._outlooks: dict[str, Outlook] = {}  # as they were told last
         self._models: dict[str, ModelEntry] = {}  # the stored catalog's, and
         self._seen: dict[str, Seen] = {}  # the replicas, as of the last step
 
@@ -144,8 +148,11 @@ class Reconciler:
 
     def outlooks(self) -> tuple[Outlook, ...]:
         """Every claim after the last step: who has its name, who lost it, and what cannot be read."""
+        rested = {served: self._outlooks[served] for served in self._rests if served in self._outlooks}
         rollouts = [*self._rollouts.values(), *self._aside.values()]
-        return report.outlooks(rollouts, self._faults, self._models, self._seen, self._watching)
+        found = report.outlooks(rollouts, self._faults, self._models, self._seen, self._watching, rested)
+        self._outlooks = {outlook.rollout.served: outlook for outlook in found if outlook.ref or not outlook.fault}
+        return found
 
     def unwritten(self) -> frozenset[str]:
         """Served names whose change the catalog could not take in the last step."""
@@ -164,8 +171,10 @@ class Reconciler:
         seen = self._own(await self._fleet.observe())
         stored = await self._newest(await self._carrier.read(), seen)
         base = max([stored.catalog.generation, self._floor, *(_generation(status) for status in seen.values())])
+        self._features = skew.features(seen, self._features)
         plans = self._plans(sightings, stored.catalog, seen, base, now)
         stored = await self._store(stored, plans, base)
+        self._tell(plans, stored.catalog.generation)
         await self._send(stored, seen)
         self._models, self._seen = stored.catalog.models, seen
         self._remember(plans, sightings)
@@ -205,6 +214,7 @@ class Reconciler:
         self, sightings: Sightings, catalog: Catalog, seen: dict[str, Seen], base: int, now: float
     ) -> dict[str, Plan]:
         plans = {}
+        shared = resting.common(self._limits, catalog.generation, seen)
         for served in sorted({*catalog.models, *self._rollouts, *sightings.claims}):
             spec, known = self._spec(served, sightings)
             if not known:
@@ -214,24 +224,38 @@ class Reconciler:
                 entry=catalog.models.get(served),
                 generation=catalog.generation,
                 replicas=seen,
-                wanted=sightings.wanted.get(served, Wanted()),
+                wanted=sightings.wanted.get(served, _UNKNOWN),
                 next_generation=base + 1,
                 watching=self._watching,
             )
+            rest = self._rests.get(served)
+            if rest is not None and resting.goes_on(rest, spec, old, observed, shared, now):
+                continue
             try:
-                plans[served] = plan(spec, old, observed, now, self._limits)
+                plans[served] = self._plan(spec, old, observed, shared, now)
             except Exception as error:  # one model's fault must not stop the others
                 log.warning("plan failed", served=served, why=repr(error))
         return plans
+
+    def _plan(self, spec: Served | None, old: Rollout, observed: Observed, shared: resting.Common, now: float) -> Plan:
+        decided = plan(spec, old, observed, now, self._limits)
+        rest = resting.rest(spec, old, observed, decided, shared)
+        self._rests.pop(old.served, None)
+        if rest is not None:
+            self._rests[old.served] = rest
+        return skew.writable(decided, observed.entry, old, self._features)
 
     def _spec(self, served: str, sightings: Sightings) -> tuple[Served | None, bool]:
         """(what is asked for, whether that is known at all). None and known: nobody asks any more."""
         if served in sightings.removed:
             return None, True
         rollout = self._rollouts.get(served)
-        if rollout is not None and rollout.phase is Phase.RETIRED and served not in sightings.claims:
+        claim = sightings.claims.get(served)
+        if rollout is not None and rollout.phase is Phase.RETIRED and claim is None:
             return None, True
-        spec = sightings.claims.get(served) or (rollout.spec if rollout else None)
+        if rollout is not None and claim is not None and rollout.model != claim.model:
+            return None, True  # the name goes to another model: what it served is left out first
+        spec = claim or (rollout.spec if rollout else None)
         return spec, spec is not None
 
     async def _store(self, stored: Stored, plans: Mapping[str, Plan], base: int) -> Stored:
@@ -246,18 +270,23 @@ class Reconciler:
         same = models == stored.catalog.models and (stored.data is None or stored.catalog.owner == self._carrier.owner)
         if same and (not models or (base == generation and self._floor < generation)):
             return stored
-        catalog = msgspec.structs.replace(stored.catalog, generation=base + 1, models=models, owner=self._carrier.owner)
+        catalog = Catalog(
+            stored.catalog.apiVersion, base + 1, models, self._carrier.owner, skew.requires(models.values())
+        )
         self._unwritten = frozenset(_differing(models, stored.catalog.models))
         written = await self._carrier.write(catalog, stored)
         self._unwritten = frozenset()
+        return written
+
+    def _tell(self, plans: Mapping[str, Plan], generation: int) -> None:
+        """Each decision of a step that was stored, or needed no storing."""
         for served, decided in plans.items():
             self._happened += [(served, event) for event in decided.events]
             for event in decided.events:
                 log.info(
                     event.what, served=served, model=decided.rollout.model, version=event.version, why=event.why,
-                    digest=event.digest, generation=catalog.generation, **({"who": event.who} if event.who else {}),
+                    digest=event.digest, generation=generation, **({"who": event.who} if event.who else {}),
                 )  # fmt: skip
-        return written
 
     async def _send(self, stored: Stored, seen: Mapping[str, Seen]) -> None:
         """The stored bytes to every replica that answers and has not taken them yet."""
@@ -292,6 +321,7 @@ class Reconciler:
             self._log_change(self._rollouts.get(served), decided.rollout)
             if decided.done:
                 self._rollouts.pop(served, None)
+                self._rests.pop(served, None)
                 self._saved.pop(served, None)
                 self._records.delete(served)
             else:
@@ -301,9 +331,11 @@ class Reconciler:
             self._log_change(self._aside.get(who), rollout)
         self._aside = aside
         for served, rollout in self._rollouts.items():
+            if self._saved.get(served) is rollout:
+                continue
             if self._saved.get(served) != rollout:
                 self._records.save(rollout)
-                self._saved[served] = rollout
+            self._saved[served] = rollout
 
     def _log_change(self, old: Rollout | None, new: Rollout) -> None:
         if old is None or (old.phase, old.reason, old.conditions) != (new.phase, new.reason, new.conditions):

@@ -60,9 +60,11 @@ def outlooks(
     models: Mapping[str, ModelEntry],
     seen: Mapping[str, Seen],
     since: float,
+    rested: Mapping[str, Outlook],
 ) -> tuple[Outlook, ...]:
     """Every claim, with what the stored catalog (`models`) and the replicas have of it. `faults`: claims that cannot
-    be read, by ref, model or served name; some of them have no rollout at all."""
+    be read, by ref, model or served name; some of them have no rollout at all. `rested`: what was told of rollouts for
+    which nothing has changed in the replicas; it is told again, the same object, where nothing else has either."""
     found: list[Outlook] = []
     known: set[str] = set()
     for rollout in rollouts:
@@ -70,6 +72,10 @@ def outlooks(
         names = (ref, rollout.model, rollout.served) if not ref else (ref,)
         known.update(names)
         fault = next((faults[name] for name in names if name in faults), "")
+        old = rested.get(rollout.served)
+        if old is not None and old.rollout is rollout and (old.fault, old.replicas) == (fault, len(seen)):
+            found.append(old)
+            continue
         entry = models.get(rollout.served) if rollout.phase is not Phase.CONFLICT else None
         found.append(Outlook(rollout, entry, _ready(rollout.served, entry, seen), len(seen), fault, ref))
     for name, fault in faults.items():

@@ -101,6 +101,7 @@ class FakeReplica:
         self.world = world
         self.name = name
         self.reachable = True
+        self.features: tuple[str, ...] = ()
         self.stored: bytes | None = None
         self.catalog: Catalog = empty_catalog("")
         self.boots = itertools.count(1)
@@ -138,8 +139,9 @@ class FakeReplica:
     def status(self) -> ReplicaStatus:
         models = {name: self._model(name, entry) for name, entry in self.catalog.models.items()}
         return ReplicaStatus(
-            STATUS_VERSION, self.name, self.boot, self.catalog.generation, 0, True, False, models, self.catalog.owner
-        )
+            STATUS_VERSION, self.name, self.boot, self.catalog.generation, 0, True, False, models, self.catalog.owner,
+            self.features,
+        )  # fmt: skip
 
     def _settle(self) -> None:
         for name in [name for name in self.routes if name not in self.catalog.models]:

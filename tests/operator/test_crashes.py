@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from operator_site import Site
 
+from fairlead_operator import resting
 from fairlead_operator.documents import Catalog, ModelEntry, encode, read_catalog
-from fairlead_operator.plan import plan
-from fairlead_operator.spec import VERBS
-from fairlead_operator.state import Observed, Phase, RegistryUnavailable, Rollout, Wanted
+from fairlead_operator.plan import Limits, plan
+from fairlead_operator.spec import VERBS, Served
+from fairlead_operator.state import Observed, Phase, Plan, RegistryUnavailable, Rollout, Wanted
 from fairlead_operator.status import memory
 from fairlead_operator.testing import Artifact, Crash, MemoryRecords, digest_of, signature
 
@@ -50,6 +51,7 @@ class Operating(RuleBasedStateMachine):
         self.once_routed: dict[str, set[str]] = {model: set() for model in MODELS}
         self.let_through: set[str] = set()  # digests that a person approved or promoted at some time
         self.frozen = ""
+        self.rests: dict[str, resting.Rest | None] = {}
         site.carrier.on_write = self.written
         site.fleet.on_put = self.put
 
@@ -214,22 +216,34 @@ class Operating(RuleBasedStateMachine):
 
     @invariant()
     def plan_is_pure(self) -> None:
-        """The same inputs give the same plan, and are not touched."""
+        """The same inputs give the same plan, and are not touched; and of what rests the plan changes nothing."""
         site = self.site
         catalog = read_catalog(site.carrier.data) if site.carrier.data else None
         seen = {address: replica.status() for address, replica in site.fleet.replicas.items()}
+        rollouts = {outlook.rollout.served: outlook.rollout for outlook in site.operator.outlooks()}
         for served, claim in site.sightings.claims.items():
             entry = catalog.models.get(served) if catalog else None
             generation = catalog.generation if catalog else 0
             observed = Observed(
                 entry, generation, seen, site.sightings.wanted.get(served, Wanted()), generation + 1, 0.0
             )
-            rollout = site.records.rollouts.get(served, Rollout(served, claim.model))
+            rollout = rollouts.get(served, Rollout(served, claim.model))
             inputs = (claim, rollout, observed)
             before = msgspec.json.encode(inputs)
-            plans = [plan(*inputs, site.now, site.limits) for _ in range(2)]
+            limits = msgspec.structs.replace(site.limits, frozen=self.frozen)
+            plans = [plan(*inputs, site.now, limits) for _ in range(2)]
             assert plans[0] == plans[1]
             assert msgspec.json.encode(inputs) == before
+            self.rests_truly(claim, rollout, observed, plans[0], limits)
+
+    def rests_truly(self, claim: Served, rollout: Rollout, observed: Observed, decided: Plan, limits: Limits) -> None:
+        shared = resting.common(limits, observed.generation, observed.replicas)
+        old = self.rests.get(rollout.served)
+        if old is not None and resting.goes_on(old, claim, rollout, observed, shared, self.site.now):
+            assert decided == Plan(observed.entry, rollout)
+        else:
+            rest = resting.rest(claim, rollout, observed, decided, shared)
+            self.rests[rollout.served] = rest and msgspec.structs.replace(rest, rollout=rollout)
 
     # --- the end
 
