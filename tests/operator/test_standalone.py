@@ -57,7 +57,7 @@ def run(site: Site, registry: Slow, board: Board, story: Callable[[Standalone], 
     asyncio.run(main())
 
 
-async def until(look: Callable[[], object], limit_s: float = 10.0) -> None:
+async def until(look: Callable[[], object], limit_s: float = 60.0) -> None:
     deadline = time.monotonic() + limit_s
     while not look():
         assert time.monotonic() < deadline
