@@ -59,7 +59,7 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
         Name | UnsetType,
         _says(
             "The name in the URL, /v2/models/NAME; one claim to each name in a pool. Left out: this object's name. "
-            "Changing it ends the old name and starts the new one."
+            "It cannot be changed later."
         ),
     ] = UNSET
     pool: Annotated[Pool, _says("The pool that serves it. It cannot be changed later.")] = "default"
@@ -147,16 +147,15 @@ def _always(spec: Spec) -> bool:
     return True
 
 
+def _stays(field: str, message: str) -> Rule:
+    """A name that is the object's own where it is left out."""
+    now, before = (f"(has({of}.spec.{field}) ? {of}.spec.{field} : {of}.metadata.name)" for of in ("self", "oldSelf"))
+    return Rule("", f"{now} == {before}", f"cannot be changed: {message}", _always, blames=f".spec.{field}")
+
+
 RULES = (
-    Rule(
-        "",
-        "(has(self.spec.model) ? self.spec.model : self.metadata.name) == "
-        "(has(oldSelf.spec.model) ? oldSelf.spec.model : oldSelf.metadata.name)",
-        "cannot be changed, for versions are counted in one model: delete this ServedModel, and when its model is "
-        "unloaded make another",
-        _always,
-        blames=".spec.model",
-    ),
+    _stays("model", "make another ServedModel with another servedName, and delete this one when nobody calls it"),
+    _stays("servedName", "make another ServedModel with the new name, and delete this one when nobody calls it"),
     Rule(
         "spec",
         "!has(self.alias) || !has(self.version)",

@@ -22,9 +22,11 @@ def older(definition: dict[str, Any]) -> dict[str, Any]:
     made["metadata"] = {"name": "servedmodels.older.fairlead.dev"}
     made["spec"] |= {"group": "older.fairlead.dev"}
     made["spec"]["names"] |= {"shortNames": [], "categories": []}
-    spec = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    spec = schema["properties"]["spec"]
     spec["properties"] = {name: {"type": "string"} for name in ("model", "alias", "pool")}
-    del spec["x-kubernetes-validations"]
+    for ruled in (schema, spec):
+        del ruled["x-kubernetes-validations"]
     return made
 
 

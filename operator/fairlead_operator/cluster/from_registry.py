@@ -27,7 +27,7 @@ from fairlead_operator.state import Snapshot
 
 AT_ONCE = 50  # changes after one answer; the rest after the next
 LONGEST = 128  # answers between two attempts at what the API server refuses
-KEPT = ("model", "pool")  # what it lets nobody change
+KEPT = ("model", "servedName", "pool")  # what it lets nobody change
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -157,7 +157,7 @@ class Maker:
             done = await self._try(self._apply, namespace, name, spec)
             self._note(name, spec, done)
         for one in todo.moved[:AT_ONCE]:
-            await self._try(self._remove, one, "its tags name another pool: it is made anew there")
+            await self._try(self._remove, one, "its tags name another pool or name: it is made anew")
         for one in todo.remove[:AT_ONCE]:
             await self._try(self._remove, one, f"{LOOKS} complete answers of the registry do not ask for it")
 

@@ -85,13 +85,14 @@ def test_a_changed_tag_changes_the_object() -> None:
     assert "holdSeconds" not in site.spec("churn")
 
 
-def test_another_pool_is_another_object() -> None:
-    """The API server lets nobody move one: it is removed, and made anew after the next answer."""
+@pytest.mark.parametrize(("tag", "field"), [("pool", "pool"), ("name", "servedName")])
+def test_another_pool_or_name_is_another_object(tag: str, field: str) -> None:
+    """The API server lets nobody change one: it is removed, and made anew after the next answer."""
     site = Site()
     site.answer(model("churn", serve="true"))
-    assert site.answer(model("churn", serve="true", pool="gpu")) == []
-    assert site.answer(model("churn", serve="true", pool="gpu")) == ["churn"]
-    assert site.spec("churn")["pool"] == "gpu"
+    assert site.answer(model("churn", serve="true", **{tag: "gpu"})) == []
+    assert site.answer(model("churn", serve="true", **{tag: "gpu"})) == ["churn"]
+    assert site.spec("churn")[field] == "gpu"
 
 
 def test_what_the_api_server_refuses_is_tried_more_and_more_seldom() -> None:
