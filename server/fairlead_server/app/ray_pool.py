@@ -18,6 +18,9 @@ from typing import Any
 import msgspec
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that this pool exists
+# Ray runs actors at the nice value 15. A replica's children would inherit it, and then neither runs nor loads could
+# stand below the loop that answers everybody: nothing that is lower already is raised.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import ray
 from ray import serve
