@@ -40,6 +40,7 @@ from fairlead_operator.state import (
 )
 
 HAPPENED = 10_000  # decisions kept for whoever asks
+TELLING_S = 60.0  # for the tags of a model whose name another one takes over
 MOVING = (Phase.LOADING, Phase.SWITCHING)
 _UNKNOWN = Wanted()
 
@@ -216,6 +217,7 @@ class Reconciler:
         plans = {}
         shared = resting.common(self._limits, catalog.generation, seen)
         for served in sorted({*catalog.models, *self._rollouts, *sightings.claims}):
+            self._hand_over(served, sightings, catalog, now)
             spec, known = self._spec(served, sightings)
             if not known:
                 continue
@@ -257,6 +259,20 @@ class Reconciler:
             return None, True  # the name goes to another model: what it served is left out first
         spec = claim or (rollout.spec if rollout else None)
         return spec, spec is not None
+
+    def _hand_over(self, served: str, sightings: Sightings, catalog: Catalog, now: float) -> None:
+        """What another model's claim waits for is that the registry is told what is no longer served; not for ever."""
+        rollout, claim = self._rollouts.get(served), sightings.claims.get(served)
+        if rollout is None or claim is None or rollout.model == claim.model or served in catalog.models:
+            return
+        if rollout.phase is Phase.RETIRED and now - rollout.since >= TELLING_S:
+            self._forget(served)
+
+    def _forget(self, served: str) -> None:
+        self._rollouts.pop(served, None)
+        self._rests.pop(served, None)
+        self._saved.pop(served, None)
+        self._records.delete(served)
 
     async def _store(self, stored: Stored, plans: Mapping[str, Plan], base: int) -> Stored:
         """Generation N+1, when anything differs, or when the number itself is not above what some replica has."""
@@ -320,10 +336,7 @@ class Reconciler:
         for served, decided in plans.items():
             self._log_change(self._rollouts.get(served), decided.rollout)
             if decided.done:
-                self._rollouts.pop(served, None)
-                self._rests.pop(served, None)
-                self._saved.pop(served, None)
-                self._records.delete(served)
+                self._forget(served)
             else:
                 self._rollouts[served] = decided.rollout
         aside = report.aside(sightings, self._aside, self._watching)

@@ -480,3 +480,28 @@ def test_an_older_claim_does_not_take_a_name_that_is_served() -> None:
     assert site.entry("shared").versions["1"].source == "/m/2"
     told = site.status_tag("1", "old")
     assert told.startswith("conflict: the name 'shared' belongs to model 'young': who serves under a name keeps it")
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_name_that_passes_to_another_model_begins_anew(told: bool) -> None:
+    """Version 1 of one model is not version 1 of the other: what served is unloaded, and no tag goes to the wrong one,
+    also where the registry takes none."""
+    site = Site()
+    site.registry.register("old", "/m/1")
+    site.registry.register("young", "/m/2")
+    for model in ("old", "young"):
+        site.registry.models[model].tags["fairlead.name"] = "shared"
+        site.registry.promote(model, "1")
+    site.run()
+    del site.registry.models["old"].tags["fairlead.serve"]
+    if not told:
+        site.tell = lambda: None
+    site.run(90)
+    entry = site.entry("shared")
+    assert entry is not None
+    assert entry.versions["1"].source == "/m/2"
+    assert entry.versions["1"].digest == digest_of("2")
+    assert site.line("shared").phase == Phase.SERVING
+    if told:
+        assert (site.status_tag("1", "old"), site.status_tag("1", "young")) == ("retired", "serving")
+        assert site.registry.tag("old", "1", "digest") == digest_of("1")
