@@ -277,8 +277,7 @@ def test_what_holds_with_predictions(
     end = now + (seconds(sum(wait.rows for wait in taken.batch)) or 0.0)
     assert all(wait.deadline is None or wait.deadline >= end for wait in taken.batch)
     assert all(wait.deadline is not None for wait in taken.late)
-    top = [
-        wait for wait in queue[:high] if not wait.gone and (wait.deadline or 999) > now + (seconds(wait.rows) or 0.0)
-    ]
+    live = [wait for wait in queue[:high] if not wait.gone]
+    top = [w for w in live if w.deadline is None or w.deadline > now + (seconds(w.rows) or 0.0)]
     assert not taken.batch or not top or taken.batch[0].level == 0 or taken.batch[0].alone
     assert taken.batch or taken.leaving == len(queue)
