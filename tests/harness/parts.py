@@ -172,25 +172,43 @@ def edge(
 
 
 @contextlib.contextmanager
-def ray_pool(folder: Path, catalog: Path, *, nodes: int = 2, workers: int = 2) -> Iterator[tuple[Part, list[Replica]]]:
-    """A real Ray of `nodes` nodes on this machine, one replica on each."""
-    base = free_block(10 * nodes)
-    replicas = [Replica(base + 10 * i) for i in range(nodes)]
-    ray_log = folder / "ray.log"
-    with Part("ray", [sys.executable, str(HERE / "ray_nodes.py"), str(nodes)], ray_log, stdin=True) as cluster:
+def ray_nodes(folder: Path, nodes: int) -> Iterator[str]:
+    """A real Ray of `nodes` nodes on this machine; its address."""
+    with Part("ray", [sys.executable, str(HERE / "ray_nodes.py"), str(nodes)], folder / "ray.log", stdin=True) as ray:
 
         def address() -> str | None:
-            assert cluster.alive(), cluster.text()[-2000:]
-            lines = [line for line in cluster.text().splitlines() if line.startswith('{"address"')]
+            assert ray.alive(), ray.text()[-2000:]
+            lines = [line for line in ray.text().splitlines() if line.startswith('{"address"')]
             return json.loads(lines[0])["address"] if lines else None
 
+        yield until("Ray's nodes", address, 90)
+
+
+@contextlib.contextmanager
+def ray_pool(folder: Path, catalog: Path, *, nodes: int = 2, workers: int = 2) -> Iterator[tuple[Part, list[Replica]]]:
+    """A pool on a Ray of `nodes` nodes on this machine, one replica on each."""
+    base = free_block(10 * nodes)
+    replicas = [Replica(base + 10 * i) for i in range(nodes)]
+    with ray_nodes(folder, nodes) as address:
         command = fairlead(
-            "serve", "--engine", "ray", "--ray-address", until("Ray's nodes", address, 90),
+            "serve", "--engine", "ray", "--ray-address", address,
             "--replicas", str(nodes), "--workers", str(workers), "--catalog", str(catalog),
             "--port-step", "10", "--state-dir", str(folder / "state"), *port_flags(base),
         )  # fmt: skip
         with Part("serve", command, folder / "serve.log") as part:
             yield part, replicas
+
+
+@contextlib.contextmanager
+def serve_app(folder: Path, *, nodes: int, **args: Any) -> Iterator[list[Replica]]:
+    """A pool as a Serve config file has it: `args` are the builder's. The replicas that there may be."""
+    base = free_block(10 * nodes)
+    ports = {f"{name}_port": base + i for i, name in enumerate(("http", "grpc", "metrics", "control"))}
+    wanted = json.dumps({"state_dir": str(folder / "state"), "port_step": 10, **ports, **args})
+    with ray_nodes(folder, nodes) as address:
+        command = [sys.executable, str(HERE / "serve_app.py"), address, wanted]
+        with Part("serve", command, folder / "serve.log", stdin=True):
+            yield [Replica(base + 10 * i) for i in range(nodes)]
 
 
 @contextlib.contextmanager

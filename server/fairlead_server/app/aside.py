@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import threading
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from fairlead_server.settings import ReplicaSettings
 from fairlead_server.supervisor.blocks import take_home
 from fairlead_server.supervisor.main import Supervisor
 from fairlead_server.supervisor.times import Times
+from fairlead_server.supervisor.usage import Usage
 
 CALL_S = 30.0
 LOOK_S = 0.05
@@ -56,6 +58,16 @@ class Aside:
         if not supervisor.alive:
             return "the supervisor's loop does not turn"
         return "it has drained, and a successor may take its place" if supervisor.drained else ""
+
+    async def usage(self) -> dict[str, float]:
+        """What the autoscaling goes by; nothing while there is nothing to tell. From the host's loop."""
+        supervisor = self._started.result(CALL_S)
+
+        async def ask() -> Usage | None:
+            return supervisor.usage()
+
+        used = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ask(), self._loop))
+        return {} if used is None else dataclasses.asdict(used)
 
     def reconfigure(self, config: Mapping[str, Any]) -> None:
         """Raises ValueError for what cannot change."""

@@ -6,6 +6,7 @@ thread of its own, and serves the pool's own ports. Requests do not pass through
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import signal
@@ -24,9 +25,11 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 
 import ray
 from ray import serve
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from fairlead_server.app.aside import Aside
 from fairlead_server.app.process import addresses
+from fairlead_server.app.scaling import Span
 from fairlead_server.settings import ReplicaSettings
 
 READY_S = 120.0  # a new replica counts as started when it is ready, so that Serve replaces one after the other
@@ -54,6 +57,9 @@ class Replica:
         if dead:
             raise RuntimeError(dead)
 
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        return await self._aside.usage()
+
     async def __del__(self) -> None:
         await self._aside.leave()
 
@@ -63,12 +69,12 @@ def _node_name() -> str:
     return f"{socket.gethostname()}-{ray.get_runtime_context().get_node_id()[:8]}"
 
 
-def application(settings: ReplicaSettings, replicas: int) -> Any:
+def application(settings: ReplicaSettings, replicas: int | Span) -> Any:
     """The deployment, for `serve.run` and for a RayService's `import_path` alike."""
     drain = settings.drain
     deployment = serve.deployment(Replica).options(
         name="Pool",
-        num_replicas=replicas,
+        **_number(replicas),
         max_replicas_per_node=1,
         # Ray names the GPUs that are the actor's in CUDA_VISIBLE_DEVICES, which its children inherit
         ray_actor_options={"num_cpus": settings.cores or 1, "num_gpus": settings.gpus},
@@ -78,6 +84,26 @@ def application(settings: ReplicaSettings, replicas: int) -> Any:
         graceful_shutdown_timeout_s=drain.balancer_s + drain.grace_s + MARGIN_S,
     )
     return deployment.bind(msgspec.json.encode(settings).decode())
+
+
+def _number(replicas: int | Span) -> dict[str, Any]:
+    """Serve's own delays (30 s up, 10 min down) are none: the policy knows when."""
+    if isinstance(replicas, int):
+        return {"num_replicas": replicas}
+    policy = AutoscalingPolicy(
+        policy_function="fairlead_server.app.scaling:Scaling", policy_kwargs=dataclasses.asdict(replicas.targets)
+    )
+    return {
+        "autoscaling_config": AutoscalingConfig(
+            min_replicas=replicas.least,
+            max_replicas=replicas.most,
+            metrics_interval_s=replicas.look_s,
+            look_back_period_s=2 * replicas.look_s,
+            upscale_delay_s=0.0,
+            downscale_delay_s=0.0,
+            policy=policy,
+        )
+    }
 
 
 def run(settings: ReplicaSettings, replicas: int, address: str) -> int:

@@ -38,6 +38,7 @@ from fairlead_server.supervisor.slots import Record, Slots
 from fairlead_server.supervisor.status import View, build
 from fairlead_server.supervisor.times import Times
 from fairlead_server.supervisor.trial import Trials
+from fairlead_server.supervisor.usage import Meter, Usage
 from fairlead_server.supervisor.versions import Versions
 from fairlead_server.supervisor.waiting import WaitingRoom
 from fairlead_server.supervisor.wanted import Kept, Wanted
@@ -74,6 +75,7 @@ class Supervisor:
         )
         self._obedience.join(self._versions, self._workers)
         self._guard = self._new_guard()
+        self._meter = Meter(self._settings.cores or memory.cpu_cores(), gpu=self._settings.gpus > 0)
         self._waiting = WaitingRoom(home.ports.http)
         self._carrier = Carrier(slots, self._obedience.kept_after, self._obedience.take)
         self._reception = Reception(self, home.ports, self._settings)
@@ -163,6 +165,13 @@ class Supervisor:
     def alive(self) -> bool:
         """May be asked from any thread."""
         return time.monotonic() - self._looked < DEAD_S
+
+    def usage(self) -> Usage | None:
+        """Since it was asked last; None while no worker accepts, or the first time."""
+        totals = {key: counts for key, counts in self._workers.ledger.totals().items() if counts.requests}
+        pids = [worker.child.pid for worker in self._workers.accepting()]
+        slo_ms = {key: self._obedience.wanted.slo_ms(*key) for key in totals}
+        return self._meter.read(time.monotonic(), pids, totals, slo_ms)
 
     @property
     def drained(self) -> bool:

@@ -37,6 +37,12 @@ class Wanted:
     def owner(self) -> str:
         return self.catalog.owner if self.catalog is not None else ""
 
+    def slo_ms(self, model: str, version: str) -> float:
+        """As the catalog sets it; 0 where it does not."""
+        entry = self.entries.get(model)
+        held = entry.versions.get(version) if entry is not None else None
+        return float(held.settings.get("slo_ms", 0)) if held is not None else 0.0
+
     def good(self, model: str) -> ModelEntry | None:
         """The last good entry, where it is another than the newest."""
         good = self._good.get(model)
