@@ -117,7 +117,7 @@ class Scaling:
         wanted, kept = decide(
             readings_of(context.aggregated_metrics or {}),
             context.target_num_replicas,
-            samples,  # type: ignore[arg-type]
+            samples,
             context.current_time,
             self._targets,
         )
