@@ -21,6 +21,7 @@ from fairlead_operator.resource import GROUP, PLURAL, VERSION
 LIMIT_S = 4.0  # of one call: less than what a lease leaves between giving it up and losing it
 LIST_LIMIT_S = 60.0
 WATCH_S = 300  # the API server ends a watch after so long, and it is begun again
+FAREWELL_S = 0.25  # aiohttp closes TLS connections in the loop's next rounds
 MANAGER = "fairlead-operator"
 
 JSON, MERGE, APPLY = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
@@ -74,6 +75,7 @@ class Api:
 
     async def close(self) -> None:
         await self._client.close()
+        await asyncio.sleep(FAREWELL_S)
 
     async def get(self, path: str, **query: str) -> Object:
         return await self._call("GET", path, query)

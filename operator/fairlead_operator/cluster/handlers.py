@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -24,6 +25,7 @@ from fairlead_operator.resource import GROUP, PLURAL, VERSION
 AGAIN_S, SLOWEST_S = 1.0, 30.0
 QUIET_S = 600  # a watch that tells nothing for so long is begun again
 END_S = 10.0
+FAREWELL_S = 0.25  # aiohttp closes TLS connections in the loop's next rounds
 
 Woken = Callable[[str, dict[str, Any]], None]
 
@@ -36,38 +38,55 @@ class Handlers:
         self._kubeconfig = kubeconfig
         self._woken = woken
         self._loop = asyncio.get_running_loop()
-        self._stop = threading.Event()
+        self._stop = threading.Event()  # of this all
+        self._end = threading.Event()  # of the kopf that runs now
+        self._began = float("-inf")
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self.starts = 0
 
     def start(self) -> None:
-        logging.getLogger("kopf").setLevel(logging.CRITICAL)  # what it cannot reach, we cannot either, and say so
-        self._thread.start()
+        """Not before ServedModels are defined: kopf would not notice that they are later. Again does nothing."""
+        if not self.starts:
+            self.starts = 1
+            logging.getLogger("kopf").setLevel(logging.CRITICAL)  # what it cannot reach, we cannot either, and say so
+            self._thread.start()
+
+    def again(self) -> None:
+        """A list knows more than the watch has told: the watch is begun anew, but not all the time."""
+        if time.monotonic() - self._began > QUIET_S:
+            self._end.set()
 
     async def close(self) -> None:
         self._stop.set()
-        await asyncio.to_thread(self._thread.join, END_S)
+        self._end.set()
+        if self.starts:
+            await asyncio.to_thread(self._thread.join, END_S)
 
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        """Whether it runs, or has not been started yet."""
+        return not self.starts or self._thread.is_alive()
 
     def _run(self) -> None:
         """kopf gives up where the API server's answer is an error for long: it is begun again."""
         pause = AGAIN_S
         while not self._stop.is_set():
-            self.starts += 1
+            self._began = time.monotonic()
             try:
                 asyncio.run(self._operate())
             except Exception as error:
                 log.warning("watch ended", why=repr(error))
+            lasted = time.monotonic() - self._began > QUIET_S
+            pause = AGAIN_S if lasted else min(2 * pause, SLOWEST_S)
             if not self._stop.wait(pause):
-                pause = min(2 * pause, SLOWEST_S)
+                self._end.clear()
+                self.starts += 1
 
     async def _operate(self) -> None:
         where: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
         registry, settings = self._registry(), _settings()
         with contextlib.suppress(asyncio.CancelledError):
-            await kopf.operator(registry=registry, settings=settings, standalone=True, stop_flag=self._stop, **where)
+            await kopf.operator(registry=registry, settings=settings, standalone=True, stop_flag=self._end, **where)
+        await asyncio.sleep(FAREWELL_S)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

@@ -12,120 +12,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from fairlead_operator import log
 from fairlead_operator.cluster import api
 from fairlead_operator.cluster.endpoint import Endpoint, Gauges
-from fairlead_operator.cluster.events import Recorder
-from fairlead_operator.cluster.from_registry import Maker
 from fairlead_operator.cluster.handlers import Handlers
 from fairlead_operator.cluster.lease import Lease
 from fairlead_operator.cluster.objects import Object, Objects, ref_of
-from fairlead_operator.cluster.pool import Pool
+from fairlead_operator.cluster.session import STUCK_S, Session, ended, together
 from fairlead_operator.cluster.slices import SliceFleet
-from fairlead_operator.cluster.statuses import Statuses
-from fairlead_operator.cluster.writer import StatusWriter
 from fairlead_operator.config import Config
-from fairlead_operator.polling import Errands, Poller, Registry
-from fairlead_operator.reconcile import Untold
-from fairlead_operator.sightings import Claims, chooser
-from fairlead_operator.spec import Tags
-from fairlead_operator.state import RegistryUnavailable, Snapshot
+from fairlead_operator.polling import Errands, Registry
+from fairlead_operator.state import RegistryUnavailable
 
 CHECK_S = 120.0  # between lists that prove that the watch missed nothing
 RECHECK_S = 2.0  # after a watch that began anew
 AGAIN_S = 5.0
 STALE_AT_ONCE = 50  # objects that are read one by one; more of them are a list
-STUCK_S = 300.0
-
-Asked = Mapping[str, tuple[Claims, dict[str, str]]]  # by pool: claims and holders
-Answer = tuple[Asked, Snapshot]
-
-
-class Session:
-    """What only the active operator does: from the moment it holds the lease until it does not."""
-
-    def __init__(
-        self, config: Config, server: api.Api, objects: Objects, fleets: Mapping[str, SliceFleet], registry: Registry,
-        lease: Lease,
-    ) -> None:  # fmt: skip
-        self._config = config
-        self._keys = Tags(config.installation)
-        self._lease = lease
-        self._objects = objects
-        self.pools = {name: Pool(name, config, server, objects, fleet, lease.held) for name, fleet in fleets.items()}
-        self.writer = StatusWriter(server, objects, lease.held)
-        self.recorder = Recorder(server, lease.identity, lease.held)
-        self.poller: Poller[Answer] = Poller(registry, self, config.registry.interval_seconds)
-        self.statuses = Statuses(config, objects, self.writer, self.recorder)
-        self._maker = Maker(server, objects, self._keys, config, lease.held)
-        self._snapshots: asyncio.Queue[Snapshot] = asyncio.Queue(1)
-
-    async def run(self) -> None:
-        loops = [self.poller.run(), self.writer.run(), self.recorder.run(), self._make(), self._tell_the_others()]
-        loops += [pool.run(lambda: self._lease.frozen, self._published) for pool in self.pools.values()]
-        await together(*loops)
-
-    def changed(self) -> None:
-        for pool in self.pools.values():
-            pool.woken()
-
-    # --- the registry
-
-    def question(self) -> Callable[[Registry], Answer]:
-        return partial(self._ask, {name: (pool.claims(), pool.holders()) for name, pool in self.pools.items()})
-
-    def _ask(self, asked: Asked, registry: Registry) -> Answer:
-        claims = [claim for these, _ in asked.values() for claim in these.served]
-        names = {claim.model for claim in claims} | {
-            model for _, holders in asked.values() for model in holders.values()
-        }
-        return asked, registry.snapshot(names, chooser(self._keys, self._config.registry.alias, claims))
-
-    def heard(self, answer: Answer) -> None:
-        asked, snapshot = answer
-        for name, (claims, holders) in asked.items():
-            self.pools[name].heard(claims, snapshot, holders)
-        if self._snapshots.full():
-            self._snapshots.get_nowait()
-        self._snapshots.put_nowait(snapshot)
-
-    def untold(self) -> list[Untold]:
-        return [
-            msgspec.structs.replace(untold, key=f"{name}\n{untold.key}")
-            for name, pool in self.pools.items()
-            for untold in pool.untold()
-        ]
-
-    def told(self, untold: Untold) -> None:
-        name, _, key = untold.key.partition("\n")
-        self.pools[name].told(msgspec.structs.replace(untold, key=key))
-
-    async def _make(self) -> None:
-        while True:
-            await self._maker.follow(await self._snapshots.get())
-
-    # --- what the objects are told
-
-    def _published(self, pool: Pool) -> None:
-        if self._lease.held():
-            self.statuses.publish(pool, self.poller.sight, time.time())
-
-    async def _tell_the_others(self) -> None:
-        """Objects that no pool may serve."""
-        while True:
-            if self._lease.held():
-                self.statuses.publish_others(self.poller.sight, time.time())
-                self.writer.forget()
-            await asyncio.sleep(self._config.registry.interval_seconds)
 
 
 class Operator:
@@ -162,7 +69,6 @@ class Operator:
     async def run(self) -> None:
         self.port = await self._endpoint.start(self._config.listen)
         log.info("started", why="asked to", identity=self.lease.identity, port=self.port, pools=sorted(self._fleets))
-        self._handlers.start()
         fleets = [fleet.run() for fleet in self._fleets.values()]
         try:
             await together(self._keep(), self.lease.run(), self._sessions(), *fleets, until=self._stopped)
@@ -196,7 +102,7 @@ class Operator:
                     self._turned.clear()
             finally:
                 self._session = None
-                await _ended(running)
+                await ended(running)
             if running.done() and not running.cancelled() and running.exception() is not None:
                 raise running.exception() or AssertionError
 
@@ -232,12 +138,15 @@ class Operator:
     async def _fill(self) -> None:
         items, version = await self._list(api.JSON)
         self.objects.filled(items, version)
+        self._handlers.start()
         self._turned.set()
 
     async def _check(self) -> None:
         missed = self.objects.checked(*await self._list(api.METADATA_ONLY))
         if missed.gone or missed.stale:
             log.warning("watch missed something", why="a list says so", gone=missed.gone[:20], stale=len(missed.stale))
+        if missed.stale:
+            self._handlers.again()
         if len(missed.stale) > STALE_AT_ONCE:
             await self._fill()
             return
@@ -259,11 +168,10 @@ class Operator:
     # --- what the cluster asks of us
 
     def _live(self) -> str:
-        session = self._session
-        stuck = [n for n, p in session.pools.items() if time.monotonic() - p.stepped_at > STUCK_S] if session else []
+        stuck = self._session.stuck() if self._session else ""
         if not self._handlers.alive():
             return "the watch has ended"
-        return f"no step for {STUCK_S:g} s: {', '.join(stuck)}" if stuck else ""
+        return f"no step for {STUCK_S:g} s: {stuck}" if stuck else ""
 
     def _ready(self) -> str:
         return "" if self.objects.complete else "the ServedModels have not been listed yet"
@@ -276,46 +184,4 @@ class Operator:
             "api_calls_total": {verb: float(count) for verb, count in self._api.calls.items()},
             "watch_starts_total": float(self._handlers.starts),
         }
-        return {**found, **self._session_gauges()}
-
-    def _session_gauges(self) -> Gauges:
-        session = self._session
-        if session is None:
-            return {}
-        sight = session.poller.sight
-        pools = {name: pool.gauges() for name, pool in session.pools.items()}
-        by_name = {key: {name: gauges[key] for name, gauges in pools.items()} for key in next(iter(pools.values()))}
-        return {
-            "registry_reachable": float(not sight.error),
-            "registry_seen_seconds": time.time() - sight.seen if sight.seen else -1.0,
-            "statuses_written_total": float(session.writer.writes),
-            "statuses_waiting": float(session.writer.waiting()),
-            "statuses_failing": float(session.writer.failing()),
-            "events_written_total": float(session.recorder.written),
-            "events_dropped_total": float(session.recorder.dropped),
-            "phases": session.statuses.phases(),
-            **by_name,
-        }
-
-
-async def together(*parts: Coroutine[Any, Any, Any], until: asyncio.Event | None = None) -> None:
-    """Until one of them ends, or the event; the others are ended then. Raises what ended the first."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    if until is not None:
-        tasks.append(asyncio.create_task(until.wait()))
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await _ended(*tasks)
-    for task in done:
-        task.result()
-
-
-async def _ended(*tasks: asyncio.Task[Any]) -> None:
-    """Cancelled again where a library lost the first cancellation."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=1.0)
-    await asyncio.gather(*tasks, return_exceptions=True)
+        return {**found, **(self._session.gauges() if self._session else {})}
