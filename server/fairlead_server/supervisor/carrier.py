@@ -20,6 +20,7 @@ from fairlead_server import log
 from fairlead_server.errors import Kind, ServingError
 from fairlead_server.models.catalog import Catalog
 from fairlead_server.models.parsing import CatalogFault, Parsed, Reader
+from fairlead_server.supervisor.packing import unpacked
 from fairlead_server.supervisor.slots import Record, Slots
 
 Fingerprint = tuple[int, int, int, int]
@@ -139,7 +140,7 @@ class Carrier:
     async def offer_from(self, event: str, where: str, data: bytes) -> bool:
         """As a PUT, but the answer goes to the log and the status. False where it may be another one later."""
         try:
-            generation = await self.offer(data, yaml=True)
+            generation = await self.offer(await asyncio.to_thread(unpacked, data), yaml=True)
         except ServingError as refused:
             before, self.fault = self.fault, f"{where}: {refused.message}"
             if self.fault != before:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -106,6 +107,26 @@ def test_a_disk_that_takes_nothing_is_told_and_tried_again(tmp_path: Path) -> No
             assert (caught.value.kind, carrier.stored) == (Kind.OVERLOADED, None)
             folder.mkdir()
             await until("the document", lambda: carrier.stored)
+            assert not carrier.fault
+
+    asyncio.run(play())
+
+
+def test_a_file_may_be_gzip(tmp_path: Path) -> None:
+    """What is stored is the document itself, as a PUT brings it; a damaged one is told, and changes nothing."""
+
+    async def play() -> None:
+        path, newer = tmp_path / "c.gz", document(6, {})
+        path.write_bytes(gzip.compress(STORED.data))
+        async with watching(tmp_path / "state", path) as carrier:
+            (tmp_path / "state").mkdir()
+            await until("the document", lambda: carrier.stored)
+            assert carrier.stored.data == STORED.data
+            path.write_bytes(gzip.compress(newer)[:-3])
+            await until("the fault", lambda: "cut short" in carrier.fault)
+            assert carrier.stored.data == STORED.data
+            path.write_bytes(gzip.compress(newer))
+            await until("the newer one", lambda: carrier.stored.data == newer)
             assert not carrier.fault
 
     asyncio.run(play())
