@@ -38,6 +38,21 @@ def write(root: Path, name: str, archive: Path, entrypoint: Sequence[str] = (), 
             tar.add(layer, f"{digest}/layer.tar", filter=_timeless)
 
 
+def called(archive: Path) -> str:
+    """The name that an archive of `docker save` gives its one image. Raises Unavailable."""
+    try:
+        with tarfile.open(archive) as tar:
+            manifest = tar.extractfile("manifest.json")
+            names: list[str] = [
+                name for image in json.load(manifest or io.BytesIO(b"[]")) for name in image["RepoTags"] or ()
+            ]
+    except (KeyError, ValueError, tarfile.TarError):
+        raise Unavailable(f"{archive} is no archive of `docker save`") from None
+    if len(names) != 1:
+        raise Unavailable(f"{archive} holds {len(names)} images, and one is wanted: {' '.join(names)}")
+    return names[0]
+
+
 def _config(layer: str, entrypoint: Sequence[str], user: str) -> bytes:
     machine = ARCHITECTURES.get(platform.machine())
     if machine is None:

@@ -6,7 +6,10 @@ import os
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from local_cluster import images
+from local_cluster.errors import Unavailable
 
 
 def test_a_folder_becomes_one_image(tmp_path: Path) -> None:
@@ -26,7 +29,7 @@ def test_a_folder_becomes_one_image(tmp_path: Path) -> None:
         config = json.loads(content(manifest["Config"]))
         layer = content(manifest["Layers"][0])
         names = tar.getnames()
-    assert manifest["RepoTags"] == ["localhost/it:1"]
+    assert manifest["RepoTags"] == ["localhost/it:1"] == [images.called(tmp_path / "it.tar")]
     assert manifest["Config"] in names
     assert config["config"]["Entrypoint"] == ["/bin/it"]
     assert config["config"]["User"] == "1000"
@@ -46,3 +49,13 @@ def test_the_same_folder_is_the_same_image(tmp_path: Path) -> None:
         images.write(root, "localhost/it:1", archive)
         sums.append(hashlib.sha256(archive.read_bytes()).hexdigest())
     assert sums[0] == sums[1]
+
+
+def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
+    """A file that is no archive, and an archive without a manifest."""
+    (tmp_path / "text").write_text("text")
+    with tarfile.open(tmp_path / "empty.tar", "w"):
+        pass
+    for name in ("text", "empty.tar"):
+        with pytest.raises(Unavailable, match="is no archive of `docker save`"):
+            images.called(tmp_path / name)

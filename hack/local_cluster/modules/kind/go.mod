@@ -1,0 +1,5 @@
+module fairlead.dev/hack/kind
+
+go 1.24.0
+
+require sigs.k8s.io/kind v0.33.0
