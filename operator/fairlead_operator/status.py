@@ -22,6 +22,7 @@ from fairlead_operator.state import Outlook, Phase, Rollout
 
 LONGEST = 2000  # characters of a sentence
 REMEMBERED = 300  # characters of a reason in the memory
+OUTAGE_S = 30.0  # a registry that is away for less is not told in every status
 SIGNATURE_BYTES = 4096  # a larger one is not remembered: the replicas that serve it tell it
 SERVES = (Phase.SERVING, Phase.HOLDING)
 ON_ITS_WAY = (Phase.LOADING, Phase.APPROVAL, Phase.PAUSED, Phase.SWITCHING)
@@ -39,8 +40,17 @@ PROGRESS = {
 }
 
 
+def steady(sight: RegistrySight, now: float) -> RegistrySight:
+    """How the registry is doing, as thousands of statuses tell it: a short outage is not worth writing them. `seen`
+    None and no error: that is not known yet."""
+    if not sight.error or now - sight.since < OUTAGE_S:
+        return RegistrySight(None if sight.seen is None else 0.0, 0.0, "")
+    return RegistrySight(None if sight.seen is None else 0.0, sight.since, sight.error)
+
+
 def status(outlook: Outlook, sight: RegistrySight, generation: int, now: float, old: Status | None) -> Status:
-    """`generation` is that of the object which the outlook's claim was read from; `now` in Unix seconds."""
+    """`sight` as `steady` has it; `generation` is that of the object which the outlook's claim was read from; `now` in
+    Unix seconds."""
     rollout, entry = outlook.rollout, outlook.entry
     pool = rollout.spec.pool if rollout.spec else (old.pool if old else "")
     told = (
@@ -132,8 +142,8 @@ def _conditions(
     """The five that are always there, then those that come and go, by name."""
     rollout = outlook.rollout
     ailing = {**rollout.conditions, **({"SpecInvalid": outlook.fault} if outlook.fault else {})}
-    found = [_ready(outlook, ailing), _progressing(rollout), _degraded(rollout, ailing), _reachable(sight)]
-    found.append(_conflict(outlook))
+    found = [_ready(outlook, ailing), _progressing(rollout), _degraded(rollout, ailing)]
+    found += [_reachable(sight, old), _conflict(outlook)]
     found += [(kind, "True", kind, why) for kind, why in sorted(ailing.items()) if kind != "Degraded"]
     before = {condition.type: condition for condition in old.conditions} if old else {}
     return tuple(_condition(*one, generation, now, before.get(one[0])) for one in found)
@@ -171,12 +181,17 @@ def _degraded(rollout: Rollout, ailing: dict[str, str]) -> Told:
     return "Degraded", "False", "AsExpected", "nothing ails it"
 
 
-def _reachable(sight: RegistrySight) -> Told:
-    if not sight.error:
+def _reachable(sight: RegistrySight, old: Status | None) -> Told:
+    before = next((one for one in old.conditions if one.type == "RegistryReachable"), None) if old else None
+    if sight.error:
+        since = f"; no complete answer since {_time(sight.since)}"
+        same = before is not None and before.message.endswith(since)  # of one outage the first error is told
+        return "RegistryReachable", "False", "NoAnswer", before.message if before and same else sight.error + since
+    if sight.seen is not None:
         return "RegistryReachable", "True", "Answers", "the registry answers"
-    if sight.seen is None:
-        return "RegistryReachable", "Unknown", "NotSeenYet", sight.error
-    return "RegistryReachable", "False", "NoAnswer", f"{sight.error}; last seen {_time(sight.seen)}"
+    if before is not None:  # an operator that has just started knows no better than the one before
+        return before.type, before.status, before.reason, before.message
+    return "RegistryReachable", "Unknown", "NotSeenYet", "it has not answered yet"
 
 
 def _conflict(outlook: Outlook) -> Told:

@@ -152,6 +152,14 @@ TABLE = [
         "version 1 is kept warm",
     ),
     (
+        "no replica is known: nobody has confirmed anything",
+        memory(routed="2", switched=5, held={"1": 0.0}),
+        seen(SWITCHED, target("2")),
+        SWITCHED,
+        Phase.SWITCHING,
+        "to confirm the route: none is known",
+    ),
+    (
         "the hold is over",
         memory(stable="2", routed="2", switched=5, held={"1": NOW - 60}),
         seen(SWITCHED, target("2"), replica()),

@@ -10,7 +10,7 @@ from fairlead_operator.report import RegistrySight
 from fairlead_operator.resource import Condition, Pinned, Replicas, Status
 from fairlead_operator.spec import Served
 from fairlead_operator.state import Outlook, Phase, Refusal, Rollout
-from fairlead_operator.status import SIGNATURE_BYTES, memory, status
+from fairlead_operator.status import SIGNATURE_BYTES, memory, status, steady
 from fairlead_operator.testing import digest_of, signature
 
 WELL = RegistrySight(1000.0, 900.0, "")
@@ -129,13 +129,27 @@ def test_a_transition_time_moves_with_its_status(site: Site) -> None:
 
 
 def test_a_registry_that_does_not_answer(site: Site) -> None:
-    """It changes one condition; Ready stays."""
-    down = told(site, None, RegistrySight(1000.0, 1002.0, "connection refused"))
+    """It changes one condition, once it is away for long; Ready stays."""
+    away = RegistrySight(1000.0, 1002.0, "connection refused by <object at 0x7f0a>")
+    assert told(site, None, steady(away, 1031.0)) == told(site)
+    down = told(site, None, steady(away, 1032.0))
     assert condition(down, "RegistryReachable").status == "False"
-    assert condition(down, "RegistryReachable").message == "connection refused; last seen 1970-01-01T00:16:40Z"
+    assert (
+        condition(down, "RegistryReachable").message == f"{away.error}; no complete answer since 1970-01-01T00:16:42Z"
+    )
     assert condition(down, "Ready").status == "True"
-    never = told(site, None, RegistrySight(None, 1000.0, "it has not answered yet"))
-    assert condition(never, "RegistryReachable").status == "Unknown"
+    other = RegistrySight(1000.0, 1002.0, "connection refused by <object at 0x7f0b>")
+    assert told(site, down, steady(other, 5000.0)) == down
+
+
+def test_an_operator_that_starts_writes_no_status_anew(site: Site) -> None:
+    """What the one before it knew of the registry stands until it has asked by itself."""
+    unknown = steady(RegistrySight(None, site.now, "it has not answered yet"), site.now + 1)
+    before = told(site)
+    assert told(site, before, unknown) == before
+    assert condition(told(site, None, unknown), "RegistryReachable").status == "Unknown"
+    never = steady(RegistrySight(None, site.now, "it has not answered yet"), site.now + 60)
+    assert condition(told(site, before, never), "RegistryReachable").status == "False"
 
 
 def test_a_changed_claim_is_not_ready_before_the_registry_was_asked(site: Site) -> None:

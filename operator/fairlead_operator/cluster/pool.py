@@ -154,7 +154,8 @@ class Pool:
             except Exception as error:  # CatalogConflict, OSError; whatever else it is, the other pools go on
                 self._ill(error)
             self.steps, self.stepped_at = self.steps + 1, time.monotonic()
-            published(self)
+            if self.trouble is None or time.time() - self.trouble.since >= LASTING_S:  # else nothing new is known
+                published(self)
             await self._pause(self.stepped_at - began)
 
     async def _pause(self, took: float) -> None:

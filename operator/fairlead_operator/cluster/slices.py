@@ -14,6 +14,7 @@ from typing import Any
 from fairlead_operator import log
 from fairlead_operator.cluster import api
 from fairlead_operator.fleet import HttpFleet
+from fairlead_operator.state import Seen
 
 AGAIN_S = 2.0
 SLOWEST_S = 30.0
@@ -47,6 +48,12 @@ class SliceFleet(HttpFleet):
         self._slices: dict[str, api.Object] = {}
         self.complete = False
         self.trouble = ""
+
+    async def observe(self) -> dict[str, Seen]:
+        """Raises OSError until the slices were listed: a replica that is not known yet has confirmed nothing."""
+        if not self.complete:
+            raise OSError(self.trouble or "the pool's replicas have not been listed yet")
+        return await super().observe()
 
     async def run(self) -> None:
         """Lists and watches, for ever."""

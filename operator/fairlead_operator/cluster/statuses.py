@@ -30,13 +30,13 @@ class _Made(msgspec.Struct, frozen=True):
     uid: str
     generation: int
     outlook: Outlook
-    error: str
+    sight: RegistrySight
     told: dict[str, Any]
 
     def holds(self, one: Known, outlook: Outlook, sight: RegistrySight) -> bool:
         """Whether the same would come of it again."""
         same = self.outlook is outlook or self.outlook == outlook
-        return same and (self.uid, self.generation, self.error) == (one.uid, one.generation, sight.error)
+        return same and (self.uid, self.generation, self.sight) == (one.uid, one.generation, sight)
 
 
 class Statuses:
@@ -56,6 +56,7 @@ class Statuses:
 
     def publish(self, pool: Pool, sight: RegistrySight, now: float) -> None:
         """After a step of this pool."""
+        sight = status.steady(sight, now)
         events = pool.happened()
         outlooks = pool.outlooks(now)
         self._pooled[pool.name] = outlooks.keys()
@@ -70,6 +71,7 @@ class Statuses:
 
     def publish_others(self, sight: RegistrySight, now: float) -> None:
         """Objects that no pool may serve or knows, and a tidy-up of those that are gone."""
+        sight = status.steady(sight, now)
         for one in self._objects.known.values():
             why = refusal(one, self._config)
             if why or (one.claim is None and not any(one.ref in refs for refs in self._pooled.values())):
@@ -98,7 +100,7 @@ class Statuses:
     def _make(self, one: Known, outlook: Outlook, sight: RegistrySight, now: float, made: _Made | None) -> _Made:
         old = made.told if made is not None and made.uid == one.uid else one.status
         told = msgspec.to_builtins(status.status(outlook, sight, one.generation, now, _read(old)))
-        new = _Made(one.uid, one.generation, outlook, sight.error, told)
+        new = _Made(one.uid, one.generation, outlook, sight, told)
         self._phase_note(one, made, new)
         self._made[one.ref] = new
         return new

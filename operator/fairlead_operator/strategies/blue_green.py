@@ -154,6 +154,8 @@ def _refuse(case: Case, why: str, digest: str = "") -> Step:
 def unconfirmed(fleet: Fleet, version: str, switched: int, *, lenient: bool = False) -> str:
     """What is waited for until every replica has the route of generation `switched` to `version` in effect; "" then.
     `lenient` leaves out addresses that do not answer."""
+    if not fleet.replicas:
+        return "waiting for any replica to confirm the route: none is known"
     waiting = [] if lenient else fleet.absent()
     for address, seen in (fleet.reachable() if lenient else fleet.answering()).items():
         model = seen.models.get(fleet.served)
