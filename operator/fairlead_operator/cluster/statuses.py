@@ -99,7 +99,7 @@ class Statuses:
 
     def _make(self, one: Known, outlook: Outlook, sight: RegistrySight, now: float, made: _Made | None) -> _Made:
         old = made.told if made is not None and made.uid == one.uid else one.status
-        told = msgspec.to_builtins(status.status(outlook, sight, one.generation, now, _read(old)))
+        told = msgspec.to_builtins(status.status(outlook, sight, observed(one, outlook), now, _read(old)))
         new = _Made(one.uid, one.generation, outlook, sight, told)
         self._phase_note(one, made, new)
         self._made[one.ref] = new
@@ -129,6 +129,12 @@ class Statuses:
                 by = f" ({event.who})" if event.who else ""
                 version = f"version {event.version}: " if event.version else ""
                 self._recorder.note(one, Note(reason, f"{version}{event.why}{by}", event.what in WARNINGS))
+
+
+def observed(one: Known, outlook: Outlook) -> int:
+    """The generation that the outlook speaks of: a change which no step has seen yet is not observed."""
+    seen = outlook.rollout.spec == one.claim if one.claim is not None else bool(outlook.fault)
+    return one.generation if seen else int(one.status.get("observedGeneration") or 0)
 
 
 def _read(old: dict[str, Any]) -> Status | None:
