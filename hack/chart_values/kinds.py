@@ -13,10 +13,11 @@ Schema = dict[str, Any]
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 BYTES = r"^[0-9]+(k|Ki|M|Mi|G|Gi|T|Ti)?$"  # the chart multiplies these itself
 LABEL = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+FILLED_LABEL = r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 NAME = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$"
 
 
-def fields(required: tuple[str, ...] = (), **known: Schema) -> Schema:
+def fields(required: tuple[str, ...] = (), /, **known: Schema) -> Schema:
     """An object with these fields and no others."""
     schema: Schema = {"type": "object", "additionalProperties": False, "properties": known}
     return {**schema, "required": list(required)} if required else schema

@@ -6,7 +6,7 @@ from chart_values.kinds import (
     ACCESS_MODES,
     BYTES,
     DEFINITIONS,
-    LABEL,
+    FILLED_LABEL,
     LABELS,
     NAME,
     NUMBER_OR_NONE,
@@ -74,6 +74,16 @@ PROBE = fields(
 
 POOL = fields(
     replicas=whole(1),
+    autoscaling=fields(
+        enabled=SWITCH,
+        least=whole(1),
+        most=whole(1),
+        idleSeconds=whole(1),
+        targets=fields(
+            busy={"type": "number", "exclusiveMinimum": 0, "maximum": 1}, queue=number(0), refused=number(0),
+            aheadSeconds=number(0), trendSeconds=number(0), downSeconds=number(0),
+        ),
+    ),
     allowedNamespaces=NAMESPACES,
     image=fields(**IMAGE),
     workers=whole(1),
@@ -118,6 +128,7 @@ POOL = fields(
             )
         ),
         hostnames=rows(TEXT),
+        grpcHostnames=rows(TEXT),
         annotations=STRINGS,
     ),
     **PLACEMENT,
@@ -128,7 +139,7 @@ VALUES = fields(
     **{"global": {"type": "object"}},  # Helm's own, of a chart that this one is part of
     nameOverride=TEXT,
     fullnameOverride=TEXT,
-    installation=words(LABEL.replace("^(", "^").removesuffix(")?$") + "$"),
+    installation=words(FILLED_LABEL),
     commonLabels=LABELS,
     clusterDomain=TEXT,
     rayVersion=words(r"^[0-9]+\.[0-9]+\.[0-9]+$"),

@@ -38,7 +38,7 @@ EVERYTHING: dict[str, Any] = {
                 "enabled": True, "redisAddress": "redis:6379", "passwordSecret": "redis", "username": "fairlead"},
             "gateway": {
                 "http": True, "grpc": True, "parentRefs": [{"name": "public", "namespace": "gateways"}],
-                "hostnames": ["models.example.com"], "annotations": {"x": "z"}},
+                "hostnames": ["models.example.com"], "grpcHostnames": ["grpc.example.com"], "annotations": {"x": "z"}},
             "topologySpreadConstraints": [
                 {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}],
             "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
@@ -55,6 +55,7 @@ EVERYTHING: dict[str, Any] = {
             "head": {"nodeSelector": {"pool": "infra"}, "podLabels": {"a": "b"}, "podAnnotations": {"c": "d"}},
         },
         "small": None,
+        "elastic": {"autoscaling": {"enabled": True, "least": 2, "most": 8, "targets": {"busy": 0.5}}},
     },
     "networkPolicy": {"clients": [{"namespaceSelector": {"matchLabels": {"models": "yes"}}}]},
     "monitoring": {"kind": "ServiceMonitor", "labels": {"release": "prometheus"}, "interval": "30s"},

@@ -18,6 +18,7 @@ from chart.rendering import (
 )
 
 from fairlead_server.app.builder import read
+from fairlead_server.app.scaling import Span, Targets
 
 RAY = re.search(
     r"^ray==(\S+)", (__import__("pathlib").Path(__file__).parents[2] / "hack/locks/dev.txt").read_text(), re.M
@@ -63,6 +64,24 @@ def test_serve_has_no_proxy_and_one_replica_to_a_node() -> None:
 def test_kuberay_makes_as_many_pods_as_there_are_replicas() -> None:
     (group,) = pool(replicas=3).one("RayService", "fairlead-default")["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     assert (group["replicas"], group["minReplicas"], group["maxReplicas"]) == (3, 3, 3)
+
+
+def test_the_number_of_replicas_may_follow_what_they_measure() -> None:
+    objects = render(EVERYTHING)
+    (application,) = serve_config(objects, "elastic")["applications"]
+    _, span = read(application["args"])
+    assert isinstance(span, Span)
+    assert (span.least, span.most) == (2, 8)
+    assert span.targets == Targets(busy=0.5)
+    assert application["deployments"] == [{"name": "Pool", "max_replicas_per_node": 1}]
+    cluster = objects.one("RayService", "fairlead-elastic")["spec"]["rayClusterConfig"]
+    (group,) = cluster["workerGroupSpecs"]
+    assert (cluster["enableInTreeAutoscaling"], group["minReplicas"], group["maxReplicas"]) == (True, 2, 8)
+    options = cluster["autoscalerOptions"]
+    assert options["idleTimeoutSeconds"] == 60
+    assert options["securityContext"] == container(head(objects))["securityContext"]
+    assert head(objects, "elastic")["spec"]["serviceAccountName"] == "fairlead-elastic-head"
+    assert "fairlead-elastic-head" in objects.names("ServiceAccount")
 
 
 def test_the_head_runs_nothing() -> None:
@@ -176,6 +195,8 @@ def cluster_of(values: dict[str, Any]) -> Any:
 def test_a_pool_is_scaled_in_place_and_settings_go_the_way_of_the_upgrade_strategy() -> None:
     assert cluster_of({"replicas": 5}) == cluster_of({})
     assert cluster_of({"workers": 2}) != cluster_of({})
+    elastic = {"enabled": True}
+    assert cluster_of({"autoscaling": elastic}) != cluster_of({"autoscaling": {**elastic, "targets": {"busy": 0.5}}})
 
 
 def test_the_way_of_an_upgrade_is_a_choice() -> None:

@@ -34,10 +34,10 @@ def test_a_platform_may_choose_the_user() -> None:
 
 
 @ALL
-def test_only_the_operator_has_a_token_of_the_api_server(values: dict[str, Any]) -> None:
+def test_only_the_operator_and_rays_autoscaler_have_a_token_of_the_api_server(values: dict[str, Any]) -> None:
     objects = render(values)
-    with_token = [what for what, pod in pods(objects).items() if pod["spec"]["automountServiceAccountToken"]]
-    assert with_token == ["Deployment fairlead-operator"]
+    with_token = {what for what, pod in pods(objects).items() if pod["spec"]["automountServiceAccountToken"]}
+    assert with_token == {"Deployment fairlead-operator"} | ({"head of fairlead-elastic"} if values else set())
     assert all(account["automountServiceAccountToken"] is False for account in objects.of("ServiceAccount"))
 
 

@@ -62,16 +62,22 @@ def test_an_eviction_leaves_all_but_one_where_nothing_else_is_said(given: dict[s
     assert budget["selector"]["matchLabels"].items() <= worker(objects)["metadata"]["labels"].items()
 
 
+def test_an_elastic_pool_keeps_all_but_one_of_its_least() -> None:
+    assert render(EVERYTHING).one("PodDisruptionBudget", "fairlead-elastic")["spec"]["minAvailable"] == 1
+
+
 def test_a_budget_can_be_left_out_and_false_is_not_lost_on_the_way() -> None:
     assert not render({"pools": {"default": {"podDisruptionBudget": {"enabled": False}}}}).of("PodDisruptionBudget")
 
 
-@pytest.mark.parametrize(("kind", "port"), [("HTTPRoute", 8000), ("GRPCRoute", 8001)])
-def test_routes_lead_from_the_gateway_to_the_pool(kind: str, port: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "port", "host"), [("HTTPRoute", 8000, "models.example.com"), ("GRPCRoute", 8001, "grpc.example.com")]
+)
+def test_routes_lead_from_the_gateway_to_the_pool(kind: str, port: int, host: str) -> None:
     assert not render().of(kind)
     spec = render(EVERYTHING).one(kind, "fairlead-default")["spec"]
     assert spec["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
-    assert spec["hostnames"] == ["models.example.com"]
+    assert spec["hostnames"] == [host]
     assert spec["rules"] == [{"backendRefs": [{"name": "fairlead-default", "port": port}]}]
 
 
@@ -88,7 +94,7 @@ def test_a_service_monitor_finds_pools_and_operator_once() -> None:
     wanted = monitor["spec"]["selector"]["matchLabels"].items()
     found = [service for service in objects.of("Service") if wanted <= service["metadata"]["labels"].items()]
     assert sorted(service["metadata"]["name"] for service in found) == [
-        "fairlead-default-metrics", "fairlead-operator", "fairlead-small-metrics",
+        "fairlead-default-metrics", "fairlead-elastic-metrics", "fairlead-operator", "fairlead-small-metrics",
     ]  # fmt: skip
     assert all("metrics" in ports(service) for service in found)
 

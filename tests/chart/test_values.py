@@ -110,7 +110,12 @@ def test_helm_refuses_what_cannot_be_meant(values: dict[str, Any], complaint: st
         ({"pools": {"a-pool-with-a-long-name": {}}, "fullnameOverride": "a-name-of-a-long-release"}, "KubeRay takes"),
         ({"operator": {"tags": {"pools": ["gpu"]}}}, 'names "gpu", and there is no such pool'),
         ({"operator": {"watchNamespaces": ["team-a"]}}, "watchNamespaces does not hold it"),
+        ({"pools": {"default": {"autoscaling": {"enabled": True, "least": 5}}}}, "least is more than"),
         ({"pools": {"default": {"gateway": {"http": True}}}}, "parentRefs is empty"),
+        (
+            {"pools": {"default": {"gateway": {"http": True, "grpc": True, "hostnames": ["a"]}}}},
+            "one kind of route for a host name",
+        ),
         ({"pools": {"default": {"gcsFaultTolerance": {"enabled": True}}}}, "redisAddress is missing"),
     ],
 )  # fmt: skip
@@ -128,7 +133,7 @@ def test_helm_finds_no_fault(example: Any) -> None:
 
 
 def test_everything_at_once_renders() -> None:
-    assert render(EVERYTHING).names("RayService") == ["fairlead-default", "fairlead-small"]
+    assert render(EVERYTHING).names("RayService") == ["fairlead-default", "fairlead-elastic", "fairlead-small"]
 
 
 def test_the_generated_files_are_up_to_date(tmp_path: Any) -> None:

@@ -1,4 +1,4 @@
-{{/* A replica's settings: the arguments of fairlead_server.app.builder:pool. dict "root" $ "name" POOL "pool" VALUES */}}
+{{/* A replica's settings, as fairlead_server.app.builder reads them. dict "root" $ "name" POOL "pool" VALUES */}}
 {{- define "fairlead.replica" -}}
 pool: {{ .name }}
 host: 0.0.0.0
@@ -28,6 +28,25 @@ limits:
 {{- end }}
 {{- end -}}
 
+{{/* What the builder is told. A change of it restarts replicas; num_replicas is not among it for that reason. */}}
+{{- define "fairlead.arguments" -}}
+{{ include "fairlead.replica" . }}
+{{- with .pool.autoscaling }}
+{{- if .enabled }}
+autoscaling:
+  least: {{ .least | int64 }}
+  most: {{ .most | int64 }}
+  targets:
+    busy: {{ .targets.busy }}
+    queue: {{ .targets.queue }}
+    refused: {{ .targets.refused }}
+    ahead_s: {{ .targets.aheadSeconds }}
+    trend_s: {{ .targets.trendSeconds }}
+    down_s: {{ .targets.downSeconds }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* The pool as Ray Serve is told it. Serve's proxies are off: replicas serve the pool's ports. */}}
 {{- define "fairlead.serveconfig" -}}
 proxy_location: Disabled
@@ -36,10 +55,12 @@ applications:
     route_prefix: null
     import_path: fairlead_server.app.builder:pool
     args:
-      {{- include "fairlead.replica" . | nindent 6 }}
+      {{- include "fairlead.arguments" . | nindent 6 }}
     deployments:
       - name: Pool
+        {{- if not .pool.autoscaling.enabled }}
         num_replicas: {{ .pool.replicas | int64 }}
+        {{- end }}
         max_replicas_per_node: 1
 {{- end -}}
 
@@ -61,6 +82,8 @@ httpGet: {path: /api/healthz, port: 52365}
 - {name: HOME, value: /home/fairlead}
 - {name: RAY_TMPDIR, value: /tmp}
 - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
+{{- /* Ray would run a replica below everything else on the node. */}}
+- {name: RAY_worker_niceness, value: "0"}
 {{- end -}}
 
 {{- define "fairlead.head" -}}
@@ -77,8 +100,14 @@ metadata:
   annotations: {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
+  {{- if .pool.autoscaling.enabled }}
+  {{- /* KubeRay lets this account read, make and remove the pool's pods. */}}
+  serviceAccountName: {{ .full }}-head
+  automountServiceAccountToken: true
+  {{- else }}
   serviceAccountName: {{ include "fairlead.serviceaccount" (dict "account" .pool.serviceAccount "default" .full) }}
   automountServiceAccountToken: false
+  {{- end }}
   {{- include "fairlead.pullsecrets" .root | nindent 2 }}
   securityContext: {{- include "fairlead.podsecurity" .root | nindent 4 }}
   {{- include "fairlead.placement" (dict "spec" .pool.head) | nindent 2 }}
@@ -127,7 +156,7 @@ metadata:
     {{- end }}
   annotations:
     {{- /* Settings are part of the pod, so that changing them goes the way of upgrade.strategy. */}}
-    fairlead.dev/settings: {{ include "fairlead.replica" . | sha256sum | trunc 16 | quote }}
+    fairlead.dev/settings: {{ include "fairlead.arguments" . | sha256sum | trunc 16 | quote }}
     {{- with .pool.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
