@@ -99,7 +99,16 @@ def _frozen(draft: Draft, scene: Scene) -> Draft:
 def _retire(rollout: Rollout, observed: Observed, now: float, frozen: str) -> Plan:
     if frozen and observed.entry is not None:
         reason = f"all rollouts are frozen: {frozen}; nobody asks for it any more, and it is unloaded when they are not"
-        kept = msgspec.structs.replace(rollout, reason=reason, conditions={FROZEN: frozen}, since=rollout.since or now)
+        since = _since(rollout, Phase.RETIRED, now)
+        kept = msgspec.structs.replace(
+            rollout,
+            spec=None,
+            target=None,
+            phase=Phase.RETIRED,
+            reason=reason,
+            since=since,
+            conditions={FROZEN: frozen},
+        )
         return Plan(observed.entry, kept)
     left = msgspec.structs.replace(rollout, refusals=(), held={}, candidate=None, spec=None)
     wanted = tags.wanted(left, observed.entry, None, None, "")

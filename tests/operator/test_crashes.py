@@ -13,9 +13,11 @@ from operator_site import Site
 from fairlead_operator import resting
 from fairlead_operator.documents import Catalog, ModelEntry, encode, read_catalog
 from fairlead_operator.plan import Limits, plan
+from fairlead_operator.report import RegistrySight
+from fairlead_operator.resource import Status
 from fairlead_operator.spec import VERBS, Served
 from fairlead_operator.state import Observed, Phase, Plan, RegistryUnavailable, Rollout, Wanted
-from fairlead_operator.status import memory
+from fairlead_operator.status import memory, status
 from fairlead_operator.testing import Artifact, Crash, MemoryRecords, digest_of, signature
 
 MODELS = ("m", "n")
@@ -235,6 +237,21 @@ class Operating(RuleBasedStateMachine):
             assert plans[0] == plans[1]
             assert msgspec.json.encode(inputs) == before
             self.rests_truly(claim, rollout, observed, plans[0], limits)
+
+    @invariant()
+    def status_tells_the_truth(self) -> None:
+        """Ready means that what is asked for has the traffic; and what is written can be read back."""
+        sight = RegistrySight(None, 0.0, self.site.registry.down)
+        for outlook in self.site.operator.outlooks():
+            found = status(outlook, sight, 1, self.site.now, None)
+            assert msgspec.convert(msgspec.to_builtins(found), Status) == found
+            ready = next(one for one in found.conditions if one.type == "Ready")
+            if ready.status == "True":
+                target = outlook.rollout.target
+                assert outlook.entry is not None
+                assert target is not None
+                assert outlook.entry.routed == outlook.rollout.stable == target.version
+                assert found.weights == {target.version: 100.0}
 
     def rests_truly(self, claim: Served, rollout: Rollout, observed: Observed, decided: Plan, limits: Limits) -> None:
         shared = resting.common(limits, observed.generation, observed.replicas)
