@@ -10,6 +10,7 @@ from local_cluster import built_images, modules
 from local_cluster.backend import Backend
 from local_cluster.built_images import Built
 from local_cluster.cache import Say
+from local_cluster.errors import Unavailable
 from local_cluster.layout import filled
 from local_cluster.shell import call
 
@@ -39,6 +40,8 @@ def check(cluster: Backend, say: Say) -> None:
     try:
         done = "--for=jsonpath={.status.phase}=Succeeded"
         _kubectl(cluster, "wait", done, "pod/asking", f"--namespace={CHECK}", *_limit())
+    except Unavailable as why:
+        raise Unavailable(f"no pod reaches another by the name of its Service ({why})") from None
     finally:
         _kubectl(cluster, "delete", "namespace", CHECK, "--wait=false")
 

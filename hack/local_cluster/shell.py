@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from local_cluster.errors import Unavailable
 
@@ -25,10 +26,10 @@ def call(
     except FileNotFoundError:
         raise Unavailable(f"there is no {command[0]} here") from None
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"{' '.join(command[:6])}: not done within {limit_s:g} s") from None
+        raise Unavailable(f"{_shown(command)}: not done within {limit_s:g} s") from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
-        raise Unavailable(f"{' '.join(command[:6])}: {'; '.join(said) or f'exit status {done.returncode}'}")
+        raise Unavailable(f"{_shown(command)}: {'; '.join(said) or f'exit status {done.returncode}'}")
     return done.stdout
 
 
@@ -39,3 +40,10 @@ def succeeds(command: Sequence[str], limit_s: float = LIMIT_S) -> bool:
     except Unavailable:
         return False
     return True
+
+
+def _shown(command: Sequence[str]) -> str:
+    """The program and its first arguments, without the words that only put it into a namespace."""
+    words = list(command[command.index("--") + 1 :] if command[0] == "nsenter" else command)
+    arguments = [word for word in words[1:] if not word.startswith("--")]
+    return " ".join([Path(words[0]).name, *arguments[:3]])
