@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fairlead_operator.sightings import Claims, Sightings, ask, claims_of_files, claims_of_tags, look, only
 from fairlead_operator.spec import Served, Tags
 from fairlead_operator.state import RegisteredModel, Snapshot, Target, Wanted
@@ -178,3 +181,41 @@ def test_a_tag_that_is_missed_once_gives_the_name_to_nobody() -> None:
     for winner in ("old", "old", "young"):
         seen = look(seen, Claims((young,)), both, {"shop": "old"})
         assert seen.claims["shop"].model == winner
+
+
+# --- any order of objects that come, change, break and go
+
+NAMES, REFS = ("shop", "news"), ("a/1", "b/2", "c/3")
+changes = st.lists(
+    st.tuples(st.sampled_from(REFS), st.sampled_from(["gone", "broken", *NAMES]), st.sampled_from(["m", "n"])),
+    max_size=12,
+)
+
+
+@given(changes, st.booleans())
+def test_each_name_has_one_holder_who_keeps_it(changes: list[tuple[str, str, str]], asked: bool) -> None:
+    """Of the objects that can be read each has its name or is told who has it; who has it keeps it while there."""
+    found: dict[str, Served | None] = {}
+    seen = Sightings()
+    for ref, what, model in changes:
+        if what == "gone":
+            found.pop(ref, None)
+        else:
+            found[ref] = None if what == "broken" else Served(what, model, "champion", created=REFS.index(ref), ref=ref)
+        claims = objects(
+            *(claim for claim in found.values() if claim),
+            faults={ref: "broken" for ref, claim in found.items() if claim is None},
+        )
+        before, holders = seen, {served: claim.model for served, claim in seen.claims.items()}
+        seen = ask(seen, claims, holders) if asked else look(seen, claims, snapshot(), holders)
+        for claim in claims.served:
+            (lost,) = [lost for lost in seen.set_aside if lost.claim is claim] or [None]
+            assert (seen.claims[claim.served] is claim) != (
+                lost is not None and lost.winner is seen.claims[claim.served]
+            )
+        for served, holder in before.claims.items():
+            now = found.get(holder.ref)
+            keeps = holder.ref in found and (now is None or now.served == served)
+            assert not keeps or seen.claims[served].ref == holder.ref
+            assert served in seen.claims or served in seen.removed
+        assert all(claim.ref in found for claim in seen.claims.values())

@@ -7,7 +7,7 @@ from operator_site import Site
 
 from fairlead_operator.documents import read_catalog
 from fairlead_operator.state import Phase
-from fairlead_operator.testing import FakeReplica, digest_of, signature
+from fairlead_operator.testing import Crash, FakeReplica, digest_of, signature
 
 D1, D2, D3 = digest_of("1"), digest_of("2"), digest_of("3")
 
@@ -253,6 +253,46 @@ def test_a_rollback_works_while_the_alias_is_gone(site: Site) -> None:
     site.verbs["m"] = {"rollback": D2}
     site.run(2)
     assert site.routed() == "1"
+
+
+# --- killed at any line
+
+STORIES = {
+    # verb: (rounds after the promotion of version 2, whether approval is required, what serves in the end, its tag)
+    "approve": (15, True, "2", "serving"),
+    "promote": (15, True, "2", "serving"),
+    "abort": (15, True, "1", "refused: a person aborted it"),
+    "rollback": (15, False, "1", "refused: a person rolled it back"),
+}
+
+
+@pytest.mark.parametrize("verb", STORIES)
+def test_an_operator_that_is_killed_at_any_line_does_what_a_person_said(verb: str) -> None:
+    """The next one goes on where it stopped: what was asked for comes about, once, whatever was written before."""
+    rounds, approval, serves, tag = STORIES[verb]
+    crashed, points = True, 0
+    while crashed:
+        site = Site(hold_s=500.0)
+        site.registry.register("m", "/m/1", "/m/2")
+        site.registry.promote("m", "1")
+        site.run(10)
+        site.approval |= {"m"} if approval else set()
+        site.registry.promote("m", "2")
+        site.run(rounds)
+        site.verbs["m"] = {verb: D2}
+        site.faults.crash_after(points)
+        crashed = False
+        try:
+            site.run(4)
+        except Crash:
+            crashed = True
+        site.faults.calm()
+        site.start()
+        site.run(8)
+        assert site.routed() == serves, f"killed at point {points}"
+        assert site.status_tag("2").startswith(tag), f"killed at point {points}"
+        points += 1
+    assert points > 20
 
 
 # --- digests that name nothing
