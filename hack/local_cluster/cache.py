@@ -45,7 +45,7 @@ def made(name: str, make: Callable[[Path], None], say: Say) -> Path:
     folder = home() / name
     if folder.is_dir():
         return folder
-    with _turn(home() / f"{name}.lock", say):
+    with turn(home() / f"{name}.lock", say):
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=home(), prefix=f".{name}.") as scratch:
                 fresh = Path(scratch) / "new"
@@ -56,7 +56,8 @@ def made(name: str, make: Callable[[Path], None], say: Say) -> Path:
 
 
 @contextlib.contextmanager
-def _turn(lock: Path, say: Say, limit_s: float = TURN_S) -> Iterator[None]:
+def turn(lock: Path, say: Say, limit_s: float = TURN_S) -> Iterator[None]:
+    """One run at a time holds `lock`; the others wait, and say so. Raises Unavailable when that takes too long."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + limit_s
     with lock.open("w") as file:
@@ -64,7 +65,7 @@ def _turn(lock: Path, say: Say, limit_s: float = TURN_S) -> Iterator[None]:
             if time.monotonic() > deadline:
                 raise Unavailable(f"another run has held {lock} for {limit_s:g} s: end it, then try again")
             if deadline - time.monotonic() > limit_s - LOOK_S:
-                say("another run makes it: waiting")
+                say("another run is at work: waiting")
             time.sleep(LOOK_S)
         yield
 

@@ -13,9 +13,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from local_cluster import addons, built_images, images, kind
+from local_cluster import addons, built_images, cache, images, kind
 from local_cluster.backend import Backend
 from local_cluster.errors import Unavailable
 from local_cluster.kind import Kind
@@ -29,9 +30,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         match arguments:
             case ["up"]:
-                _up(_backend())
+                with _alone():
+                    _up(_backend())
             case ["down"]:
-                _backend().down(_say)
+                with _alone():
+                    _backend().down(_say)
             case ["image", source, name]:
                 _image(_backend(), Path(source), name)
             case ["exec", program, *rest]:
@@ -76,6 +79,11 @@ def _image(cluster: Backend, source: Path, name: str) -> None:
             cluster.load(archive, name)
     else:
         raise Unavailable(f"{source} is neither an archive nor a folder")
+
+
+def _alone() -> AbstractContextManager[None]:
+    """Two at once would take down what the other one starts."""
+    return cache.turn(cache.home() / "cluster.lock", _say)
 
 
 def _backend() -> Backend:

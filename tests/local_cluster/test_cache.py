@@ -58,7 +58,7 @@ def test_two_at_once_take_turns() -> None:
     assert running.wait(10)
     cache.made("it-1", lambda _: made.append("second"), said.append)
     first.join()
-    assert (made, said) == (["first"], ["another run makes it: waiting"])
+    assert (made, said) == (["first"], ["another run is at work: waiting"])
 
 
 def test_a_key_tells_contents_apart(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ class Fake:
 
 
 @pytest.fixture(autouse=True)
-def _no_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_builds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(built_images, "archive", lambda built, say: Path("image.tar"))
     monkeypatch.setattr(addons, "kuberay", lambda backend, say: backend.load(Path("image.tar"), "kuberay"))
 
