@@ -8,6 +8,7 @@ from functools import partial
 from local_cluster import programs
 from local_cluster.crds import PLACES, crds
 from local_cluster.errors import Unavailable
+from local_cluster.shell import call
 
 say = partial(print, file=sys.stderr, flush=True)
 
@@ -18,6 +19,7 @@ def main() -> int:
         folder = programs.api_server(lambda line: say(f"apiserver: {line}"))
         for name in PLACES:
             crds(name, lambda line: say(f"apiserver: {line}"))
+        say(f"apiserver: {call([str(folder / 'kube-apiserver'), '--version']).strip()}")
     except Unavailable as why:
         say(f"apiserver: {why}")
         return 1

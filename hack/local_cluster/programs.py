@@ -68,7 +68,7 @@ def _here() -> Path | None:
                 f"{ASSETS} is {named}, and there is no {' and no '.join(lacking)}: correct it or unset it"
             )
         return Path(named)
-    places = {Path(found).parent for name in API_SERVER if (found := shutil.which(name))}
+    places = [Path(found).parent for name in API_SERVER if (found := shutil.which(name))]
     whole = [place for place in places if all(os.access(place / name, os.X_OK) for name in API_SERVER)]
     return whole[0] if whole else None
 
