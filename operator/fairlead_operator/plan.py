@@ -20,6 +20,8 @@ from fairlead_operator.strategies import blue_green, gates
 
 __all__ = ["Limits", "plan"]
 
+UNHEARD = "the registry has not been heard yet"
+
 
 def plan(spec: Served | None, rollout: Rollout, observed: Observed, now: float, limits: Limits | None = None) -> Plan:
     """`spec` None: nobody asks for this model any more, and complete answers said so."""
@@ -63,10 +65,16 @@ def _heard_before(rollout: Rollout, spec: Served) -> Target | None:
     return rollout.target if same else None
 
 
+def _wanting(target: Target | None, gone: tuple[str, str] | None) -> dict[str, str]:
+    """The condition of a rollout for which there is no target."""
+    if gone is not None:
+        return {gone[0]: gone[1]}
+    return {"RegistryUnheard": UNHEARD} if target is None else {}
+
+
 def _unheard(draft: Draft) -> Draft:
     """What is stored stays stored until the registry tells what is asked for."""
-    reason = "the registry has not been heard yet"
-    return msgspec.structs.replace(draft, phase=_resting(draft), reason=reason, conditions={"RegistryUnheard": reason})
+    return msgspec.structs.replace(draft, phase=_resting(draft), reason=UNHEARD, conditions=_wanting(None, None))
 
 
 def _frozen(draft: Draft, scene: Scene) -> Draft:
@@ -91,7 +99,7 @@ def _frozen(draft: Draft, scene: Scene) -> Draft:
         rollout=rollout,
         phase=phase,
         reason="; ".join(told),
-        conditions={FROZEN: scene.limits.frozen, **({gone[0]: gone[1]} if gone else {})},
+        conditions={FROZEN: scene.limits.frozen, **_wanting(target, gone)},
         refusal=(refusal.version, refusal.reason) if refusal else None,
     )
 
@@ -99,15 +107,10 @@ def _frozen(draft: Draft, scene: Scene) -> Draft:
 def _retire(rollout: Rollout, observed: Observed, now: float, frozen: str) -> Plan:
     if frozen and observed.entry is not None:
         reason = f"all rollouts are frozen: {frozen}; nobody asks for it any more, and it is unloaded when they are not"
-        since = _since(rollout, Phase.RETIRED, now)
+        # Not retired yet: an operator that starts anew has to hear again that nobody asks for it.
+        since = _since(rollout, Phase.PAUSED, now)
         kept = msgspec.structs.replace(
-            rollout,
-            spec=None,
-            target=None,
-            phase=Phase.RETIRED,
-            reason=reason,
-            since=since,
-            conditions={FROZEN: frozen},
+            rollout, spec=None, target=None, phase=Phase.PAUSED, reason=reason, since=since, conditions={FROZEN: frozen}
         )
         return Plan(observed.entry, kept)
     left = msgspec.structs.replace(rollout, refusals=(), held={}, candidate=None, spec=None)

@@ -12,7 +12,6 @@ The registry is not called here: its answers come in as Sightings, and the tags 
 
 from __future__ import annotations
 
-import asyncio
 import collections
 from collections.abc import Mapping
 from typing import Protocol
@@ -20,14 +19,13 @@ from typing import Protocol
 import msgspec
 
 from fairlead_operator import log, report, resting, skew, tags
-from fairlead_operator.documents import Catalog, DocumentFault, ModelEntry, read_catalog
+from fairlead_operator.delivery import Carrier, Delivery, Fleet
+from fairlead_operator.documents import Catalog, ModelEntry
 from fairlead_operator.plan import Limits, plan
 from fairlead_operator.report import Line
 from fairlead_operator.sightings import Sightings
 from fairlead_operator.spec import Served
 from fairlead_operator.state import (
-    Answer,
-    CatalogConflict,
     Event,
     Observed,
     Outlook,
@@ -43,25 +41,6 @@ HAPPENED = 10_000  # decisions kept for whoever asks
 TELLING_S = 60.0  # for the tags of a model whose name another one takes over
 MOVING = (Phase.LOADING, Phase.SWITCHING)
 _UNKNOWN = Wanted()
-
-
-class Fleet(Protocol):
-    """See fleet.HttpFleet."""
-
-    async def observe(self) -> dict[str, Seen]: ...
-    async def put(self, base: str, data: bytes) -> Answer: ...
-    async def catalog(self, base: str) -> bytes | None: ...
-
-
-class Carrier(Protocol):
-    """See carrier.FileCarrier."""
-
-    owner: str
-
-    async def read(self) -> Stored: ...
-    async def write(self, catalog: Catalog, expected: Stored) -> Stored: ...
-    async def store(self, data: bytes, catalog: Catalog, expected: Stored) -> Stored: ...
-    def ours(self, catalog: Catalog) -> bool: ...
 
 
 class Records(Protocol):
@@ -86,7 +65,7 @@ class Reconciler:
     """All served models of one pool. `watching` is when this operator began to look (Unix seconds)."""
 
     def __init__(self, fleet: Fleet, carrier: Carrier, records: Records, limits: Limits, watching: float) -> None:
-        self._fleet = fleet
+        self._delivery = Delivery(fleet, carrier)
         self._carrier = carrier
         self._records = records
         self._limits = limits
@@ -95,9 +74,6 @@ class Reconciler:
         self._saved = dict(self._rollouts)
         self._aside: dict[str, Rollout] = {}  # claims that lost: told, and never stored
         self._faults: dict[str, str] = {}
-        self._told: dict[str, tuple[str, int]] = {}  # the boot and generation that each address last took
-        self._not_taken: dict[str, tuple[int, str]] = {}  # by address: what was refused last, and why
-        self._floor = 0  # a generation that some replica holds with other bytes
         self._unwritten: frozenset[str] = frozenset()
         self._happened: collections.deque[tuple[str, Event]] = collections.deque(maxlen=HAPPENED)
         self._features: dict[str, frozenset[str]] = {}  # by address
@@ -169,47 +145,16 @@ class Reconciler:
 
     async def step(self, sightings: Sightings, now: float) -> None:
         """Raises CatalogConflict or OSError when the catalog could not be stored: nothing was PUT then."""
-        seen = self._own(await self._fleet.observe())
-        stored = await self._newest(await self._carrier.read(), seen)
-        base = max([stored.catalog.generation, self._floor, *(_generation(status) for status in seen.values())])
+        seen = await self._delivery.observe()
+        stored = await self._delivery.newest(await self._carrier.read(), seen)
+        base = self._delivery.base(stored, seen)
         self._features = skew.features(seen, self._features)
         plans = self._plans(sightings, stored.catalog, seen, base, now)
         stored = await self._store(stored, plans, base)
         self._tell(plans, stored.catalog.generation)
-        await self._send(stored, seen)
+        await self._delivery.send(stored, seen)
         self._models, self._seen = stored.catalog.models, seen
         self._remember(plans, sightings)
-
-    def _own(self, seen: Mapping[str, Seen]) -> dict[str, Seen]:
-        """A replica that obeys another installation is as good as absent."""
-        return {address: self._mine(status) for address, status in seen.items()}
-
-    def _mine(self, seen: Seen) -> Seen:
-        if isinstance(seen, str) or not seen.owner:
-            return seen
-        if self._carrier.ours(Catalog("", seen.generation, {}, seen.owner)):
-            return seen
-        return f"obeys the installation {seen.owner!r}, and is only taken over with --takeover"
-
-    async def _newest(self, stored: Stored, seen: Mapping[str, Seen]) -> Stored:
-        """The stored catalog, or a newer one of ours that a replica has: then the file here was lost or put back."""
-        newer = {a: s for a, s in seen.items() if not isinstance(s, str) and s.generation > stored.catalog.generation}
-        if not newer:
-            return stored
-        address, status = max(newer.items(), key=lambda item: _generation(item[1]))
-        if not isinstance(status, str) and not status.owner:
-            return stored  # written by hand: numbered over, not continued
-        data = await self._fleet.catalog(address)
-        try:
-            catalog = read_catalog(data) if data else None
-        except DocumentFault:
-            catalog = None
-        if data is None or catalog is None:
-            raise CatalogConflict(f"{address} has a newer catalog than the stored one, and it could not be read")
-        log.warning(
-            "adopted", why=f"{address} has generation {catalog.generation}, stored was {stored.catalog.generation}"
-        )
-        return await self._carrier.store(data, catalog, stored)
 
     def _plans(
         self, sightings: Sightings, catalog: Catalog, seen: dict[str, Seen], base: int, now: float
@@ -284,7 +229,7 @@ class Reconciler:
                 models[served] = decided.entry
         generation = stored.catalog.generation
         same = models == stored.catalog.models and (stored.data is None or stored.catalog.owner == self._carrier.owner)
-        if same and (not models or (base == generation and self._floor < generation)):
+        if same and (not models or (base == generation and self._delivery.floor < generation)):
             return stored
         catalog = Catalog(
             stored.catalog.apiVersion, base + 1, models, self._carrier.owner, skew.requires(models.values())
@@ -303,33 +248,6 @@ class Reconciler:
                     event.what, served=served, model=decided.rollout.model, version=event.version, why=event.why,
                     digest=event.digest, generation=generation, **({"who": event.who} if event.who else {}),
                 )  # fmt: skip
-
-    async def _send(self, stored: Stored, seen: Mapping[str, Seen]) -> None:
-        """The stored bytes to every replica that answers and has not taken them yet."""
-        behind = {
-            address: status
-            for address, status in seen.items()
-            if not isinstance(status, str)
-            and (status.generation < stored.catalog.generation or self._told.get(address) != self._mark(status, stored))
-        }
-        if stored.data is None or not behind:
-            return
-        answers = await asyncio.gather(*(self._fleet.put(address, stored.data) for address in behind))
-        for (address, status), answer in zip(behind.items(), answers, strict=True):
-            if answer.stored:
-                self._told[address] = self._mark(status, stored)
-                self._not_taken.pop(address, None)
-                continue
-            if answer.conflict:
-                self._floor = max(self._floor, stored.catalog.generation)
-            refused = (stored.catalog.generation, answer.why)
-            if self._not_taken.get(address) != refused:  # once, and not at every step
-                log.warning("catalog not taken", replica=address, generation=stored.catalog.generation, why=answer.why)
-            self._not_taken[address] = refused
-
-    @staticmethod
-    def _mark(seen: Seen, stored: Stored) -> tuple[str, int]:
-        return ("" if isinstance(seen, str) else seen.boot, stored.catalog.generation)
 
     def _remember(self, plans: Mapping[str, Plan], sightings: Sightings) -> None:
         self._faults = sightings.faults
@@ -360,7 +278,3 @@ class Reconciler:
 
 def _differing(new: Mapping[str, ModelEntry], old: Mapping[str, ModelEntry]) -> set[str]:
     return {name for name in {*new, *old} if new.get(name) != old.get(name)}
-
-
-def _generation(seen: Seen) -> int:
-    return 0 if isinstance(seen, str) else seen.generation
