@@ -68,7 +68,9 @@ class Supervisor:
         self._trials = Trials(launch, self._times, self._is_serving)
         slots = Slots(self._folder)
         self._recalled = _recalled(slots)
-        self._obedience = Obedience(Wanted(_kept(self._recalled)), self._fetcher.forget, self._renew)
+        self._obedience = Obedience(
+            Wanted(_kept(self._recalled)), self._fetcher.forget, self._renew, self._look_at_door
+        )
         self._workers = Workers(launch, home.ports.http.fileno(), self._times, self._obedience)
         self._versions = Versions(
             (self._fetcher, self._trials), self._journal, self._times, self._may_load, self._obedience.changed
@@ -243,6 +245,7 @@ class Supervisor:
             self._guard.look()
 
     def _look_at_door(self) -> None:
+        """Also as soon as a worker accepts: whoever is told "ready" must not be turned away afterwards."""
         if self.draining:
             return
         now = time.monotonic()

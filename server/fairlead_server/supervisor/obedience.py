@@ -33,12 +33,19 @@ FORGET_S = 1.0  # what is not wanted any more is told to the fetcher so late; no
 
 class Obedience:
     """Listens to the workers. `forget` is told the digests that are still needed, `settled` when a newest entry has
-    come into effect, so that a restart need not begin with the one before."""
+    come into effect, so that a restart need not begin with the one before; `opened` when a worker accepts."""
 
-    def __init__(self, wanted: Wanted, forget: Callable[[list[str]], None], settled: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        forget: Callable[[list[str]], None],
+        settled: Callable[[], None],
+        opened: Callable[[], None],
+    ) -> None:
         self.wanted = wanted
         self._forget = forget
         self._told_settled = settled
+        self._opened = opened
         self._newest: dict[str, WorkerEntry] = {}
         self._dirty: set[str] = set()
         self._unsettled: set[str] = set()
@@ -115,6 +122,7 @@ class Obedience:
 
     def heard(self, worker: Worker, message: ToSupervisor) -> None:
         if isinstance(message, Accepting):
+            self._opened()
             log.info("worker_accepting" if message.open else "worker_not_accepting", worker=worker.id)
             self._tell_all(worker)
             if message.open and not self._accepted_before:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -184,6 +185,22 @@ def test_connections_wait_and_are_then_answered_503(tmp_path: Path) -> None:
             await supervisor.put_catalog(document(1, {"a": {"1": "src"}}), False)
             await ready(supervisor)
             assert (await get(supervisor, "http")).status_code == 200
+
+    asyncio.run(play())
+
+
+def test_ready_means_that_nobody_is_turned_away(tmp_path: Path) -> None:
+    """However seldom the supervisor looks at its door: a worker that accepts closes the waiting room."""
+    seldom = dataclasses.replace(QUICK, waiting=0.0, tick=1.0)
+
+    async def play() -> None:
+        async with replica(tmp_path, seldom) as supervisor:
+            await until("the waiting room", lambda: supervisor._waiting.is_open)
+            assert (await get(supervisor, "http")).status_code == 503
+            await supervisor.put_catalog(document(1, {"a": {"1": "src"}}), False)
+            await ready(supervisor)
+            answers = [(await get(supervisor, "http")).text for _ in range(10)]
+            assert answers == ["w1"] * 10
 
     asyncio.run(play())
 
