@@ -30,7 +30,7 @@ SHARE = 0.7  # of the capacity
 IN_FLIGHT = 8
 LEAD_S = 1.0  # of traffic before the PUT
 AFTER_S = 0.5  # and after the version is in effect
-LOAD_S = 25.0  # a load takes no longer
+LOAD_S = 40.0  # a load takes no longer
 REHEARSAL_US = 200_000.0  # so long a version is warmed up beside the traffic
 SETTLE_S = 1.0
 
