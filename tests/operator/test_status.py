@@ -201,3 +201,14 @@ def test_the_memory_is_bounded() -> None:
     narrow = msgspec.structs.replace(rollout, signature=signature("a"))
     assert len(msgspec.json.encode(narrow.signature)) < SIGNATURE_BYTES
     assert "signature" in memory(narrow)
+
+
+def test_frozen_and_not_heard_is_not_ready(site: Site) -> None:
+    """An operator that starts under a freeze, with its memory lost, does not know what is asked for."""
+    site.records.rollouts.clear()
+    site.start()
+    site.operator.freeze("incident 7")
+    site.sightings = msgspec.structs.replace(site.sightings, claims={"m": Served("m", "m", "champion")}, wanted={})
+    site.step()
+    assert site.routed() == "1"
+    assert condition(told(site), "Ready").reason == "RegistryUnheard"

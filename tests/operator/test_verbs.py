@@ -368,12 +368,17 @@ def test_a_freeze_in_the_middle_does_not_count_as_standing_still(site: Site) -> 
     assert site.routed() == "2"
 
 
-def test_what_nobody_asks_for_is_unloaded_after_the_freeze(site: Site) -> None:
-    """The removed tag is not forgotten."""
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_nobody_asks_for_is_unloaded_after_the_freeze(site: Site, restarted: bool) -> None:
+    """The removed tag is not forgotten; an operator that starts meanwhile hears three times that it is gone."""
     site.operator.freeze("a release")
     del site.registry.models["m"].tags["fairlead.serve"]
     site.run(10)
     assert site.routed() == "1"
+    if restarted:
+        site.start()
+        site.step()
+        assert site.routed() == "1"
     site.operator.freeze("")
     site.run(5)
     assert site.entry() is None
