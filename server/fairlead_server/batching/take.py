@@ -152,8 +152,7 @@ def _meet_most(walk: _Walk[W], now: float, seconds: Seconds) -> None:
     if whole is None:
         return
     if _earliest(walk.batch) >= now + seconds.likely(whole):
-        if walk.timed:
-            _cut_to_enough(walk, seconds)
+        _cut_to_enough(walk, seconds)
         return
     top = sum(waiting.level == walk.batch[0].level for waiting in walk.batch)
     length, kept = _best_stretch(walk.batch[:top], now, seconds)
