@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 import loopback
+import msgspec
 from kube.api_server import ApiServer, Refused
 
 from fairlead_operator import config
@@ -28,7 +29,7 @@ from fairlead_operator.cluster.api import Api
 from fairlead_operator.cluster.carrier import unpack
 from fairlead_operator.cluster.operator import Operator
 from fairlead_operator.documents import Catalog, read_catalog
-from fairlead_operator.testing import Artifact, FakeRegistry, FakeReplica, World
+from fairlead_operator.testing import LIFE, Artifact, FakeRegistry, FakeReplica, World
 
 DEFINITION = Path(__file__).parents[2] / "charts/fairlead/files/servedmodels.yaml"
 LIMIT_S = 120.0  # two busy cores
@@ -38,8 +39,9 @@ MANAGED = "kubernetes.io/service-name"
 class Pods(httpx.AsyncBaseTransport):
     """The replicas' control APIs by address; `away` are those that do not answer."""
 
-    def __init__(self, replicas: Mapping[str, FakeReplica]) -> None:
-        self._handles = {address: loopback.control(replica, 0.05) for address, replica in replicas.items()}
+    def __init__(self, replicas: Mapping[str, FakeReplica], quick: bool) -> None:
+        control = at_once if quick else loopback.control
+        self._handles = {address: control(replica) for address, replica in replicas.items()}
         self.away: set[str] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -48,6 +50,25 @@ class Pods(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("away", request=request)
         status, data = self._handles[host](request.method, request.url.path, {}, await request.aread())
         return httpx.Response(status, content=data, request=request)
+
+
+def at_once(replica: FakeReplica) -> loopback.Handle:
+    """The control API of a replica in which everything is ready as soon as it is asked for: thousands of models take
+    no time."""
+    status = [msgspec.json.encode(replica.status())]
+
+    def handle(method: str, path: str, query: dict[str, str], body: bytes) -> loopback.Answer:
+        if method == "PUT":
+            answer = replica.put(body)
+            for _ in LIFE:
+                replica.tick()
+            status[0] = msgspec.json.encode(replica.status())
+            return (200, b"{}") if answer.stored else (409, answer.why.encode())
+        if path == "/control/status":
+            return 200, status[0]
+        return (200, replica.stored) if replica.stored else (404, b"none")
+
+    return handle
 
 
 class Running:
@@ -92,13 +113,13 @@ class Running:
 class ClusterSite:
     """One namespace with one pool, `default`, of two replicas."""
 
-    def __init__(self, server: ApiServer, namespace: str, replicas: int = 2) -> None:
+    def __init__(self, server: ApiServer, namespace: str, replicas: int = 2, quick: bool = False) -> None:
         self.server = server
         self.namespace = namespace
         self.world: World = {f"/m/{name}": Artifact(name) for name in ("1", "2", "3", "4")}
         self.registry = FakeRegistry()
         self.replicas = {f"10.9.0.{n + 1}": FakeReplica(self.world, f"r{n}") for n in range(replicas)}
-        self.pods = Pods(self.replicas)
+        self.pods = Pods(self.replicas, quick)
         self.settings: dict[str, Any] = {
             "registry": {"uri": "fake://", "intervalSeconds": 0.2},
             "watchNamespaces": [namespace],
@@ -182,11 +203,11 @@ class ClusterSite:
         catalog = self.catalog()
         return catalog.models[model].routed if catalog and model in catalog.models else ""
 
-    def until(self, what: str, look: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+    def until(self, what: str, look: Callable[[], object], limit_s: float = LIMIT_S, pause_s: float = 0.2) -> None:
         deadline = time.monotonic() + limit_s
         while not look():
             assert time.monotonic() < deadline, f"still waiting until {what}"
-            time.sleep(0.2)
+            time.sleep(pause_s)
 
     def until_serving(self, name: str, version: str = "1") -> None:
         self.until(
