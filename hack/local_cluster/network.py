@@ -6,19 +6,38 @@ node's processes (volumes want that) and private to them: when the last one ends
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from local_cluster import daemons
 from local_cluster.errors import Unavailable
-from local_cluster.layout import ADDRESS, BRIDGE, NETWORK, SERVICES
+from local_cluster.layout import ADDRESS, BRIDGE, NETWORK, RUN, SERVICES
 from local_cluster.shell import call, succeeds
 
 HOLDER = "namespaces"
 NETWORKS = Path("/run/netns")
 BRIDGED = Path("/proc/sys/net/bridge")
 OPEN_S = 10.0
+MACHINE_WIDE = {
+    # What a kubelet sets, and no namespace has for itself: inside, a file above each says that it is so already.
+    "vm/overcommit_memory": 1,
+    "vm/panic_on_oom": 0,
+    "kernel/panic": 10,
+    "kernel/panic_on_oops": 1,
+    "kernel/keys/root_maxkeys": 1000000,
+    "kernel/keys/root_maxbytes": 25000000,
+}
+PLACES = (  # where the node's programs write, whatever they are told
+    Path("/etc/cni"),
+    Path("/run/containerd"),
+    Path("/usr/libexec/kubernetes"),
+    Path("/var/lib/cni"),
+    Path("/var/lib/kubelet"),
+    Path("/var/log/containers"),
+)
+MADE = RUN / "made"  # those of them that were not there
 
 
 def enter() -> list[str]:
@@ -34,7 +53,7 @@ def inside(*command: str) -> str:
 
 
 def make() -> None:
-    """The namespaces and the bridge that pods hang on; the node's address is there at once."""
+    """The namespaces, and in them the bridge that pods hang on and the settings that a kubelet wants."""
     if not BRIDGED.exists() and not (shutil.which("modprobe") and succeeds(["modprobe", "br_netfilter"])):
         raise Unavailable("the kernel has no br_netfilter, without which Services do not work")
     call(["ip", "netns", "add", NETWORK])
@@ -43,6 +62,7 @@ def make() -> None:
     daemons.wait(HOLDER, lambda: daemons.tail(HOLDER).endswith("ready"), OPEN_S)
     for command in _commands():
         inside(*command)
+    _cover()
 
 
 def remove() -> None:
@@ -54,6 +74,21 @@ def remove() -> None:
     daemons.end(HOLDER)
     if (NETWORKS / NETWORK).exists():
         call(["ip", "netns", "delete", NETWORK])
+    for place in MADE.read_text().splitlines() if MADE.exists() else ():
+        with contextlib.suppress(OSError):  # somebody else uses it by now
+            Path(place).rmdir()
+
+
+def _cover() -> None:
+    """Puts something of the node's own above all of the host's that the node would change."""
+    for number, (name, value) in enumerate(MACHINE_WIDE.items()):
+        file = RUN / f"machine-wide-{number}"
+        file.write_text(f"{value}\n")
+        inside("mount", "--bind", str(file), f"/proc/sys/{name}")
+    MADE.write_text("".join(f"{place}\n" for place in PLACES if not place.exists()))
+    for place in PLACES:
+        place.mkdir(parents=True, exist_ok=True)
+        inside("mount", "-t", "tmpfs", "tmpfs", str(place))
 
 
 def _networks(process: str) -> set[str]:
@@ -63,11 +98,10 @@ def _networks(process: str) -> set[str]:
 
 
 def _commands() -> Sequence[Sequence[str]]:
-    width = "/24"
     return (
         ("ip", "link", "set", "lo", "up"),
         ("ip", "link", "add", BRIDGE, "type", "bridge"),
-        ("ip", "address", "add", ADDRESS + width, "dev", BRIDGE),
+        ("ip", "address", "add", f"{ADDRESS}/24", "dev", BRIDGE),
         ("ip", "link", "set", BRIDGE, "up"),
         ("ip", "route", "add", SERVICES, "dev", BRIDGE),  # Services are reached from outside a pod, too
         ("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1"),

@@ -35,6 +35,7 @@ LAST_ENDED = ("containerd", "kube-apiserver", "etcd")
 START_S = 180.0
 READY_S = 300.0
 CGROUPS = Path("/sys/fs/cgroup")
+KUBECTL_CACHE = RUN / "kubectl"
 
 
 class Node:
@@ -42,7 +43,7 @@ class Node:
     brings_dns = False
 
     def __init__(self) -> None:
-        self._server = Path()  # where kube-apiserver, etcd and kubectl lie
+        self._server: Path | None = None
         self._node = Path()
 
     def is_up(self) -> bool:
@@ -86,17 +87,23 @@ class Node:
             _remove(place)
 
     def kubectl(self) -> Sequence[str]:
-        server = self._server if self._server.name else programs.kept_api_server(lambda _: None)
-        return [*network.enter(), str(server / "kubectl"), f"--kubeconfig={kubeconfig_of(ADMINISTRATOR)}"]
+        options = [f"--kubeconfig={kubeconfig_of(ADMINISTRATOR)}", f"--cache-dir={KUBECTL_CACHE}"]
+        return [*network.enter(), str(self._programs() / "kubectl"), *options]
 
     def load(self, archive: Path, name: str) -> None:
         containers.load(archive, name)
 
     def inside(self, command: Sequence[str]) -> Sequence[str]:
-        kubectl = Path(self.kubectl()[-2]).parent
-        set_up = [f"KUBECONFIG={kubeconfig_of(ADMINISTRATOR)}", f"PATH={kubectl}:{os.environ.get('PATH', '')}"]
+        path = f"{self._programs()}:{os.environ.get('PATH', '')}"
+        set_up = [f"KUBECONFIG={kubeconfig_of(ADMINISTRATOR)}", f"KUBECACHEDIR={KUBECTL_CACHE}", f"PATH={path}"]
         # nsenter leaves the folder that it is called in.
         return [*network.enter(), "env", *set_up, "sh", "-c", 'cd "$0" && exec "$@"', str(Path.cwd()), *command]
+
+    def _programs(self) -> Path:
+        """Where kube-apiserver, etcd and kubectl lie."""
+        if self._server is None:
+            self._server = programs.kept_api_server(lambda _: None)
+        return self._server
 
     def _control_plane(self) -> None:
         tokens = {name: secrets.token_hex(16) for name in USERS}
@@ -104,13 +111,13 @@ class Node:
         key = write_signing_key(RUN / "service-accounts.key")
         for name, token in tokens.items():
             write_kubeconfig(kubeconfig_of(name), API, _authority(), token)
-        self._start("etcd", commands.etcd(self._server / "etcd", RUN / "etcd", ETCD, ETCD_PEERS))
+        self._start("etcd", commands.etcd(self._programs() / "etcd", RUN / "etcd", ETCD, ETCD_PEERS))
         more = [
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--kubelet-preferred-address-types=InternalIP",
         ]
-        server = self._server / "kube-apiserver"
+        server = self._programs() / "kube-apiserver"
         self._start("kube-apiserver", commands.api_server(server, ETCD, ADDRESS, API_PORT, RUN, more=more))
         daemons.wait("kube-apiserver", lambda: succeeds([*self.kubectl(), "get", "--raw=/readyz"]), START_S)
         self._start("kube-controller-manager", _controller_manager(self._node, key))
