@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,17 +288,34 @@ class Release:
         self._server.kubectl("patch", "secret", "fairlead-control", "--patch", data, namespace=self._namespace)
 
 
-def test_a_release_keeps_its_token_and_leaves_the_definition_and_the_served_models(
-    kuberay: ApiServer, namespace: str
+def older(folder: Path) -> Path:
+    """The chart with a definition that lacks the last printer column."""
+    shutil.copytree(CHART, folder / "fairlead")
+    file = folder / "fairlead" / "files" / "servedmodels.yaml"
+    definition = yaml.safe_load(file.read_text())
+    definition["spec"]["versions"][0]["additionalPrinterColumns"].pop()
+    file.write_text(yaml.safe_dump(definition))
+    return folder / "fairlead"
+
+
+def columns(server: ApiServer) -> int:
+    definition = server.get("crd", "servedmodels.fairlead.dev")
+    return len(definition["spec"]["versions"][0]["additionalPrinterColumns"])
+
+
+def test_a_release_upgrades_the_definition_keeps_its_token_and_leaves_the_served_models(
+    kuberay: ApiServer, namespace: str, tmp_path: Path
 ) -> None:
     release = Release(kuberay, namespace)
     # another test may have installed the definition before: this is what takes it over
-    said = release.helm("install", "fairlead", str(CHART), "--take-ownership")
+    said = release.helm("install", "fairlead", str(older(tmp_path)), "--take-ownership")
     assert "kubectl delete crd servedmodels.fairlead.dev" in said
     token = release.token()
     assert len(token.strip()) == 48
 
+    before = columns(kuberay)
     release.helm("upgrade", "fairlead", str(CHART), "--set", "pools.default.replicas=2")
+    assert columns(kuberay) == before + 1
     assert release.token() == token
     scaled = kuberay.get("rayservice", "fairlead-default", namespace)
     assert scaled["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["replicas"] == 2
