@@ -72,9 +72,10 @@ class Statuses:
     def publish_others(self, sight: RegistrySight, now: float) -> None:
         """Objects that no pool may serve or knows, and a tidy-up of those that are gone."""
         sight = status.steady(sight, now)
+        all_told = self._pooled.keys() == self._config.pools.keys()  # else one of them may know it yet
         for one in self._objects.known.values():
             why = refusal(one, self._config)
-            if why or (one.claim is None and not any(one.ref in refs for refs in self._pooled.values())):
+            if why or (one.claim is None and all_told and not any(one.ref in refs for refs in self._pooled.values())):
                 self._tell(one, self._blank(one, why or one.fault, now), sight, now)
         for ref in self._made.keys() - self._objects.known.keys():
             del self._made[ref]
