@@ -38,6 +38,18 @@ def test_the_server_takes_the_arguments_that_serve_hands_it(values: dict[str, An
     assert settings.pool == "default"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray's own modules
+@pytest.mark.parametrize("pool", ["default", "elastic", "small"])
+def test_ray_serve_takes_the_configuration(pool: str) -> None:
+    """As KubeRay puts it to Serve's REST API: by Serve's own schema."""
+    from ray.serve.schema import ServeDeploySchema
+
+    config = serve_config(render(EVERYTHING), pool)
+    taken = ServeDeploySchema.model_validate(config)
+    assert [application.name for application in taken.applications] == [f"fairlead-{pool}"]
+    assert taken.applications[0].route_prefix is None
+
+
 def test_a_replicas_settings_are_those_of_the_values() -> None:
     settings, _ = read(serve_config(render(EVERYTHING))["applications"][0]["args"])
     assert (settings.workers, settings.cores, settings.gpus) == (2, 4, 0.5)
