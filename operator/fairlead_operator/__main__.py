@@ -97,6 +97,8 @@ def _operate_cluster(options: argparse.Namespace) -> int:
     if options.standalone:
         raise ValueError("say --config FILE or --standalone, not both")
     config = read(options.config)
+    if options.kubeconfig and not options.kubeconfig.is_file():
+        raise ValueError(f"--kubeconfig {options.kubeconfig} is no file")
     uri = _registry(config.registry.uri or os.environ.get("MLFLOW_TRACKING_URI", ""))
     asyncio.run(_run_cluster(config, uri, str(options.kubeconfig) if options.kubeconfig else None, options.verbose))
     return 0

@@ -21,6 +21,12 @@ from fairlead_operator.testing import Artifact, FakeRegistry, FakeReplica
 
 pytestmark = [pytest.mark.timeout(150)]
 
+SMALL = """
+registry: {uri: "http://h"}
+pools: {default: {namespace: n, service: s, catalog: c}}
+lease: {namespace: n, name: l}
+"""
+
 
 def until(what: str, look: Callable[[], object], limit_s: float = 40.0) -> None:
     deadline = time.monotonic() + limit_s
@@ -188,3 +194,23 @@ def test_a_catalog_of_another_installation_is_refused(tmp_path: Path) -> None:
     arguments = ["operate", "--standalone", "--registry", "http://127.0.0.1:9", "--pool", "127.0.0.1:9"]
     assert main([*arguments, "--catalog", str(path)]) == 2
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "message"),
+    [
+        ("pools: {}", (), "operator.yaml: $: Object missing required field"),
+        (SMALL, (), "no pod's service account, and no --kubeconfig"),
+        (SMALL, ("--kubeconfig", "/nowhere"), "--kubeconfig /nowhere"),
+        (SMALL, ("--standalone",), "not both"),
+    ],
+)
+def test_a_wrong_configuration_gets_one_line(tmp_path: Path, text: str, more: tuple[str, ...], message: str) -> None:
+    """On Kubernetes as well."""
+    (tmp_path / "operator.yaml").write_text(text)
+    command = [sys.executable, "-m", "fairlead_operator", "operate", "--config", str(tmp_path / "operator.yaml"), *more]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("KUBE")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
