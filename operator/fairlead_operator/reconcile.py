@@ -150,7 +150,7 @@ class Reconciler:
         base = self._delivery.base(stored, seen)
         self._features = skew.features(seen, self._features)
         plans = self._plans(sightings, stored.catalog, seen, base, now)
-        stored = await self._store(stored, plans, base)
+        stored = await self._store(stored, plans, base, sightings.heard)
         self._tell(plans, stored.catalog.generation)
         await self._delivery.send(stored, seen)
         self._models, self._seen = stored.catalog.models, seen
@@ -219,8 +219,9 @@ class Reconciler:
         self._saved.pop(served, None)
         self._records.delete(served)
 
-    async def _store(self, stored: Stored, plans: Mapping[str, Plan], base: int) -> Stored:
-        """Generation N+1, when anything differs, or when the number itself is not above what some replica has."""
+    async def _store(self, stored: Stored, plans: Mapping[str, Plan], base: int, heard: bool) -> Stored:
+        """Generation N+1, when anything differs, or when the number itself is not above what some replica has. The
+        first one may be empty: a replica without a catalog is not ready, and one of a pool without models should be."""
         models: dict[str, ModelEntry] = dict(stored.catalog.models)
         for served, decided in plans.items():
             if decided.entry is None:
@@ -229,7 +230,8 @@ class Reconciler:
                 models[served] = decided.entry
         generation = stored.catalog.generation
         same = models == stored.catalog.models and (stored.data is None or stored.catalog.owner == self._carrier.owner)
-        if same and (not models or (base == generation and self._delivery.floor < generation)):
+        first = heard and base == 0 and stored.data is None
+        if same and not first and (not models or (base == generation and self._delivery.floor < generation)):
             return stored
         catalog = Catalog(
             stored.catalog.apiVersion, base + 1, models, self._carrier.owner, skew.requires(models.values())

@@ -39,7 +39,7 @@ class Lost(msgspec.Struct, frozen=True):
 
 
 class Sightings(msgspec.Struct, frozen=True):
-    """By served name, but `set_aside` and `faults`. `absent` counts looks."""
+    """By served name, but `set_aside` and `faults`. `absent` counts looks. `heard`: somebody has answered who asks."""
 
     claims: dict[str, Served] = {}
     wanted: dict[str, Wanted] = {}
@@ -47,6 +47,7 @@ class Sightings(msgspec.Struct, frozen=True):
     absent: dict[str, tuple[str, int]] = {}
     set_aside: tuple[Lost, ...] = ()
     faults: dict[str, str] = {}
+    heard: bool = False
 
 
 def claims_of_tags(snapshot: Snapshot, keys: Tags, default_alias: str) -> Claims:
@@ -152,7 +153,7 @@ def _asked(old: Sightings, claims: Claims, snapshot: Snapshot | None, holders: M
         for served, claim in present.items()
         if served in old.wanted and served in old.claims and _source(old.claims[served]) == _source(claim)
     }
-    return Sightings(present, wanted, frozenset(removed), absent, lost, dict(claims.faults))
+    return Sightings(present, wanted, frozenset(removed), absent, lost, dict(claims.faults), heard=True)
 
 
 def _rank(claim: Served, holder: Served) -> tuple[bool, bool, int, str, str]:

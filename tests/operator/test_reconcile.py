@@ -505,3 +505,14 @@ def test_a_name_that_passes_to_another_model_begins_anew(told: bool) -> None:
     if told:
         assert (site.status_tag("1", "old"), site.status_tag("1", "young")) == ("retired", "serving")
         assert site.registry.tag("old", "1", "digest") == digest_of("1")
+
+
+def test_a_pool_without_models_has_a_catalog() -> None:
+    """An empty one, once somebody has answered who asks: replicas that have none are not ready. Only one."""
+    site = Site()
+    site.step()
+    assert site.carrier.data is None
+    site.run(5)
+    assert site.carrier.data is not None
+    assert (read_catalog(site.carrier.data).generation, read_catalog(site.carrier.data).models) == (1, {})
+    assert all(replica.stored == site.carrier.data for replica in site.fleet.replicas.values())

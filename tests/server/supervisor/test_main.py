@@ -64,6 +64,18 @@ def test_a_catalog_becomes_a_loaded_and_routed_version(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+def test_a_catalog_without_models_makes_a_ready_replica(tmp_path: Path) -> None:
+    """A pool is there before its first model is."""
+
+    async def play() -> None:
+        async with replica(tmp_path) as supervisor:
+            await supervisor.put_catalog(document(1, {}), False)
+            await ready(supervisor)
+            assert (supervisor.status().applied, supervisor.status().models) == (1, {})
+
+    asyncio.run(play())
+
+
 def test_a_route_moves_as_soon_as_it_is_put(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
     """From a PUT to the new route in every worker, where the version is loaded already."""
 
