@@ -189,7 +189,7 @@ def test_an_input_that_the_model_cannot_take_is_rejected(tmp_path: Path, index: 
 
 @pytest.mark.parametrize(
     ("shape", "kind"),
-    # The first is beyond the address space: where memory is overcommitted, as on every node of Kubernetes, less is given.
+    # The first is beyond the address space: where memory is overcommitted, as on any node of Kubernetes, less is had.
     [([2**30, 2**17], Kind.OVERLOADED), ([2**40, 2**40], Kind.REJECTED), ([-4, 1], Kind.REJECTED)],
 )
 def test_memory_that_is_not_there(tmp_path: Path, shape: list[int], kind: Kind) -> None:
