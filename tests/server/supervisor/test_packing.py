@@ -26,6 +26,7 @@ def test_gzip_and_plain() -> None:
         (b"\x1f\x8bnonsense", Kind.INVALID),
         (gzip.compress(b" " * 101), Kind.TOO_LARGE),
     ],
+    ids=["cut", "more", "damaged", "large"],  # not by the bytes, which hold the time of day
 )
 def test_what_is_refused(data: bytes, kind: Kind) -> None:
     """Damaged, and larger than a catalog may be: read no further than that."""
