@@ -1,6 +1,6 @@
 """The console script `fairlead`: finds the command, and turns what goes wrong into one line.
 
-`serve` and `operate` are handed over before anything is parsed: their arguments are their programs' own.
+`serve`, `drain` and `operate` are handed over before anything is parsed: their arguments are their programs' own.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     for name in extras.PROGRAMS:
         text = {
             "serve": "one pool (see fairlead serve --help)",
+            "drain": "ask the replica on this machine to leave (see fairlead drain --help)",
             "operate": "the operator (see fairlead operate --help)",
         }
         commands.add_parser(name, help=text[name], add_help=False)

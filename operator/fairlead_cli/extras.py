@@ -19,7 +19,11 @@ NEEDED = {
     "operator": ("msgspec", "mlflow"),
     "dev": ("sklearn", "skl2onnx", "tritonclient"),
 }
-PROGRAMS = {"serve": ("server", "fairlead_server"), "operate": ("operator", "fairlead_operator")}
+PROGRAMS = {
+    "serve": ("server", "fairlead_server"),
+    "drain": ("server", "fairlead_server"),
+    "operate": ("operator", "fairlead_operator"),
+}
 
 
 def require(*extras: str) -> None:
@@ -30,7 +34,7 @@ def require(*extras: str) -> None:
 
 
 def program(command: str, arguments: Sequence[str]) -> list[str]:
-    """The command line of one of the two programs."""
+    """The command line of a command that is another program's."""
     return [sys.executable, "-m", PROGRAMS[command][1], command, *arguments]
 
 

@@ -18,11 +18,11 @@ def test_the_help_tells_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         main(["--help"])
     assert ended.value.code == 0
     told = capsys.readouterr().out
-    for command in ("up", "demo", "serve", "operate", "models", "rollouts", "promote", "rollback"):
+    for command in ("up", "demo", "serve", "drain", "operate", "models", "rollouts", "promote", "rollback"):
         assert f"\n    {command} " in told
 
 
-@pytest.mark.parametrize(("command", "word"), [("serve", "--engine"), ("operate", "--standalone")])
+@pytest.mark.parametrize(("command", "word"), [("serve", "--engine"), ("drain", "--token-file"), ("operate", "--standalone")])
 def test_a_handed_over_command_is_the_program_itself(command: str, word: str) -> None:
     """Its help is its own, and so is its exit status for an argument that it does not know."""
     assert word in fairlead(command, "--help").stdout
