@@ -22,7 +22,9 @@ def test_the_help_tells_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         assert f"\n    {command} " in told
 
 
-@pytest.mark.parametrize(("command", "word"), [("serve", "--engine"), ("drain", "--token-file"), ("operate", "--standalone")])
+@pytest.mark.parametrize(
+    ("command", "word"), [("serve", "--engine"), ("drain", "--token-file"), ("operate", "--standalone")]
+)
 def test_a_handed_over_command_is_the_program_itself(command: str, word: str) -> None:
     """Its help is its own, and so is its exit status for an argument that it does not know."""
     assert word in fairlead(command, "--help").stdout
