@@ -87,6 +87,18 @@ def test_a_burst_that_waits_for_the_loop_is_answered(open_doors: Callable[..., A
         assert {call.code() for call in calls} == {grpc.StatusCode.OK}
 
 
+def test_a_burst_beyond_a_low_limit_is_refused_by_name(open_doors: Callable[..., Any]) -> None:
+    """However few requests are held at once, what waits for the loop is not cancelled, and health is told."""
+    with (
+        open_doors(Stalling(), Limits(concurrent=2), rpc=True) as doors,
+        grpc.insecure_channel(f"127.0.0.1:{doors.grpc_port}") as channel,
+    ):
+        infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+        calls = [infer.future(infer_request(), timeout=30) for _ in range(500)]
+        assert call(channel, "ServerLive", b"", timeout=30)
+        assert {call.code() for call in calls} == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+
+
 WRONG = {
     "no message": ("ModelInfer", b"\xff\xff", "INVALID_ARGUMENT"),
     "too many contents": ("ModelInfer", infer_request(raw_input_contents=[b"", b""]), "INVALID_ARGUMENT"),
