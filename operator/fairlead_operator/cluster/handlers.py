@@ -23,6 +23,7 @@ from fairlead_operator import log
 from fairlead_operator.resource import GROUP, PLURAL, VERSION
 
 AGAIN_S, SLOWEST_S = 1.0, 30.0
+IDENTITY: Any = "fairlead"  # told to nobody; without one kopf asks for the user, and a container's may have no name
 QUIET_S = 600  # a watch that tells nothing for so long is begun again
 END_S = 10.0
 FAREWELL_S = 0.25  # aiohttp closes TLS connections in the loop's next rounds
@@ -85,7 +86,14 @@ class Handlers:
         where: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
         registry, settings = self._registry(), _settings()
         with contextlib.suppress(asyncio.CancelledError):
-            await kopf.operator(registry=registry, settings=settings, standalone=True, stop_flag=self._end, **where)
+            await kopf.operator(
+                registry=registry,
+                settings=settings,
+                identity=IDENTITY,
+                standalone=True,
+                stop_flag=self._end,
+                **where,
+            )
         await asyncio.sleep(FAREWELL_S)
 
     def _registry(self) -> kopf.OperatorRegistry:
