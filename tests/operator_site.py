@@ -10,6 +10,7 @@ from fairlead_operator.documents import ModelEntry, read_catalog
 from fairlead_operator.plan import Limits
 from fairlead_operator.reconcile import Reconciler
 from fairlead_operator.report import Line
+from fairlead_operator.sharing import Board
 from fairlead_operator.sightings import Sightings, chooser, claims_of_tags, look
 from fairlead_operator.spec import Served, Tags
 from fairlead_operator.state import RegistryUnavailable
@@ -30,7 +31,8 @@ KEYS = Tags()
 class Site:
     """A registry, two replicas and an operator that can be started again."""
 
-    def __init__(self, replicas: int = 2, hold_s: float = 50.0, limit_s: float = 100.0) -> None:
+    def __init__(self, replicas: int = 2, hold_s: float = 50.0, limit_s: float = 100.0, pool: str = "default") -> None:
+        self.pool = pool
         self.faults = Faults()
         self.world: World = {f"/m/{name}": Artifact(name) for name in ("1", "2", "3", "4")}
         self.registry = FakeRegistry(KEYS, self.faults)
@@ -46,26 +48,30 @@ class Site:
     def start(self) -> None:
         self.operator = Reconciler(self.fleet, self.carrier, self.records, self.limits, self.now)
         self.sightings = Sightings(self.operator.claims())
+        self.board = Board()
 
     def look(self) -> None:
         holders = self.operator.holders()
         snapshot = self.registry.snapshot(holders.values(), chooser(KEYS, "champion", ()))
+        self.board.heard(snapshot)
         claims = claims_of_tags(snapshot, KEYS, "champion")
         claims = msgspec.structs.replace(claims, served=tuple(map(self._annotated, claims.served)))
         self.sightings = look(self.sightings, claims, snapshot, holders)
 
     def _annotated(self, claim: Served) -> Served:
         verbs, approval = self.verbs.get(claim.model, {}), claim.model in self.approval
-        return msgspec.structs.replace(claim, verbs=dict(verbs), require_approval=approval)
+        return msgspec.structs.replace(claim, pool=self.pool, verbs=dict(verbs), require_approval=approval)
 
     def step(self, seconds: float = 1.0) -> None:
         self.now += seconds
         asyncio.run(self.operator.step(self.sightings, self.now))
 
     def tell(self) -> None:
-        for untold in self.operator.untold():
+        for untold in self.board.untold(self.operator.said(self.pool)):
             self.registry.write_tag(untold.model, untold.version, untold.tag, untold.value)
-            self.operator.told(untold)
+            self.board.told(untold)
+            for note in untold.notes:
+                self.operator.told(note)
 
     def run(self, rounds: int = 20, seconds: float = 1.0) -> None:
         for _ in range(rounds):

@@ -46,8 +46,9 @@ def before(versions: list[RegisteredVersion], current: str) -> str:
 
 
 def _said(version: RegisteredVersion) -> str:
-    """What the operator wrote of it; trouble of the version that serves is no reason against it, a refusal is."""
-    status = version.tags.get(STATUS_TAG, "")
+    """What the operator wrote of it, of several pools the first; trouble of the version that serves is no reason
+    against it, a refusal is."""
+    status = version.tags.get(STATUS_TAG, "").partition(" (pool ")[0]
     return "serving" if status.startswith("serving") else status
 
 

@@ -29,6 +29,10 @@ class Carrier(Protocol):
 
     owner: str
 
+    @property
+    def largest(self) -> int: ...  # packed bytes that a document may have; 0: any number
+    def room(self) -> int: ...  # how many fewer the stored one has
+    def size(self, catalog: Catalog) -> int: ...  # how many this one would have
     async def read(self) -> Stored: ...
     async def write(self, catalog: Catalog, expected: Stored) -> Stored: ...
     async def store(self, data: bytes, catalog: Catalog, expected: Stored) -> Stored: ...

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from fairlead_operator import health, memory, promotion, tags, verbs
+from fairlead_operator import fitting, health, memory, promotion, tags, verbs
 from fairlead_operator.documents import ModelEntry
 from fairlead_operator.promotion import FROZEN, Draft, Limits, Scene, merged
 from fairlead_operator.spec import Served
@@ -55,8 +55,11 @@ def _decide(draft: Draft, scene: Scene) -> Draft:
     if scene.target is None:
         return _unheard(draft)
     if draft.entry is not None and draft.entry.routed == scene.target.version:
-        return _serving(draft, draft.entry, scene)
-    return promotion.promote(draft, scene)
+        decided = _serving(draft, draft.entry, scene)
+    else:
+        decided = promotion.promote(draft, scene)
+    full = scene.observed.full and fitting.grows(draft.entry, decided.entry)
+    return _waiting(draft, scene.target, scene.observed.full) if full else decided
 
 
 def _heard_before(rollout: Rollout, spec: Served) -> Target | None:
@@ -75,6 +78,20 @@ def _wanting(target: Target | None, gone: tuple[str, str] | None) -> dict[str, s
 def _unheard(draft: Draft) -> Draft:
     """What is stored stays stored until the registry tells what is asked for."""
     return msgspec.structs.replace(draft, phase=_resting(draft), reason=UNHEARD, conditions=_wanting(None, None))
+
+
+def _waiting(draft: Draft, target: Target, full: str) -> Draft:
+    """What is asked for would make the catalog grow, and has not begun: its clock does not run."""
+    routed = draft.entry.routed if draft.entry else ""
+    what = f"what changed of version {routed}" if target.version == routed else f"version {target.version}"
+    keeps = f"version {routed} keeps serving" if routed else "nothing serves"
+    return msgspec.structs.replace(
+        draft,
+        rollout=msgspec.structs.replace(draft.rollout, candidate=None),
+        phase=_resting(draft),
+        reason=f"{what} waits: {full}; {keeps}",
+        conditions={fitting.TOO_LARGE: full},
+    )
 
 
 def _frozen(draft: Draft, scene: Scene) -> Draft:

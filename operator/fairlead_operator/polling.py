@@ -18,8 +18,8 @@ from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
 from fairlead_operator import log
-from fairlead_operator.reconcile import Untold
 from fairlead_operator.report import RegistrySight
+from fairlead_operator.sharing import Untold
 from fairlead_operator.state import RegisteredModel, RegistryUnavailable, Snapshot
 
 T = TypeVar("T")

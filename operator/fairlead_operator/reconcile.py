@@ -7,7 +7,7 @@
 
 Level-triggered: a step that is killed at any line is made good by the next one, in this process or another.
 The registry is not called here: its answers come in as Sightings, and the tags that are wanted go out by
-`untold()`, so that a registry that hangs delays nothing.
+`said()`, so that a registry that hangs delays nothing.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ from typing import Protocol
 
 import msgspec
 
-from fairlead_operator import log, report, resting, skew, tags
+from fairlead_operator import log, report, tags
 from fairlead_operator.delivery import Carrier, Delivery, Fleet
-from fairlead_operator.documents import Catalog, ModelEntry
-from fairlead_operator.plan import Limits, plan
+from fairlead_operator.documents import ModelEntry
+from fairlead_operator.plan import Limits
+from fairlead_operator.planning import Planner, Scene, merged, next_catalog
 from fairlead_operator.report import Line
+from fairlead_operator.sharing import Note, Said
 from fairlead_operator.sightings import Sightings
 from fairlead_operator.spec import Served
 from fairlead_operator.state import (
     Event,
-    Observed,
     Outlook,
     Phase,
     Plan,
     Rollout,
     Seen,
     Stored,
-    Wanted,
+    VersionTags,
 )
 
 HAPPENED = 10_000  # decisions kept for whoever asks
 TELLING_S = 60.0  # for the tags of a model whose name another one takes over
 MOVING = (Phase.LOADING, Phase.SWITCHING)
-_UNKNOWN = Wanted()
+_NOTHING = VersionTags()
 
 
 class Records(Protocol):
@@ -51,16 +52,6 @@ class Records(Protocol):
     def delete(self, served: str) -> None: ...
 
 
-class Untold(msgspec.Struct, frozen=True):
-    """One tag that the registry should be told."""
-
-    key: str
-    model: str
-    version: str
-    tag: str
-    value: str
-
-
 class Reconciler:
     """All served models of one pool. `watching` is when this operator began to look (Unix seconds)."""
 
@@ -68,16 +59,16 @@ class Reconciler:
         self._delivery = Delivery(fleet, carrier)
         self._carrier = carrier
         self._records = records
-        self._limits = limits
+        self._planner = Planner(carrier, limits, watching)
         self._watching = watching
         self._rollouts = records.load()
         self._saved = dict(self._rollouts)
         self._aside: dict[str, Rollout] = {}  # claims that lost: told, and never stored
         self._faults: dict[str, str] = {}
         self._unwritten: frozenset[str] = frozenset()
+        self._notes: list[Note] = []
+        self._said: dict[str, tuple[Rollout, tuple[Said, ...]]] = {}  # by rollout, as it was asked for last
         self._happened: collections.deque[tuple[str, Event]] = collections.deque(maxlen=HAPPENED)
-        self._features: dict[str, frozenset[str]] = {}  # by address
-        self._rests: dict[str, resting.Rest] = {}
         self._outlooks: dict[str, Outlook] = {}  # as they were told last
         self._models: dict[str, ModelEntry] = {}  # the stored catalog's, and
         self._seen: dict[str, Seen] = {}  # the replicas, as of the last step
@@ -96,28 +87,43 @@ class Reconciler:
 
     def freeze(self, why: str) -> None:
         """From the next step on nothing is changed in the catalog, until it is called with ""."""
-        if why != self._limits.frozen:
+        limits = self._planner.limits
+        if why != limits.frozen:
             log.warning("frozen" if why else "no longer frozen", why=why or "rollouts go on")
-        self._limits = msgspec.structs.replace(self._limits, frozen=why)
+        self._planner.limits = msgspec.structs.replace(limits, frozen=why)
 
     def moving(self) -> bool:
         return any(rollout.phase in MOVING for rollout in self._rollouts.values())
 
-    def untold(self) -> list[Untold]:
-        """Tags that the registry should have and, as far as is known, has not."""
+    def said(self, pool: str) -> list[Said]:
+        """What the claims of this pool, whose name this is, say of their versions in the registry."""
         every = {**self._rollouts, **{f"aside/{who}": rollout for who, rollout in self._aside.items()}}
-        return [
-            Untold(key, rollout.model, version, tag, value)
-            for key, rollout in every.items()
-            for version, tag, value in tags.missing(rollout)
-        ]
+        for note in self._notes:
+            if note.key in every:
+                every[note.key] = tags.noted(every[note.key], note.version, note.tag, note.value)
+        self._said = {key: self._words(pool, key, rollout) for key, rollout in every.items()}
+        return [said for _, words in self._said.values() for said in words]
 
-    def told(self, untold: Untold) -> None:
-        """The registry has taken this tag."""
-        group = self._aside if untold.key.startswith("aside/") else self._rollouts
-        key = untold.key.removeprefix("aside/") if group is self._aside else untold.key
-        if key in group:
-            group[key] = tags.noted(group[key], untold.version, untold.tag, untold.value)
+    def _words(self, pool: str, key: str, rollout: Rollout) -> tuple[Rollout, tuple[Said, ...]]:
+        old = self._said.get(key)
+        if old is not None and old[0] is rollout:
+            return old
+        return rollout, tuple(
+            Said(pool, key, rollout.served, rollout.model, version, wanted, rollout.written.get(version, _NOTHING))
+            for version, wanted in rollout.tags.items()
+        )
+
+    def told(self, note: Note) -> None:
+        """The registry has been told this. The next step remembers it: one under way would forget it."""
+        self._notes.append(note)
+
+    def _take_notes(self) -> None:
+        for note in self._notes:
+            group = self._aside if note.key.startswith("aside/") else self._rollouts
+            key = note.key.removeprefix("aside/") if group is self._aside else note.key
+            if key in group:
+                group[key] = tags.noted(group[key], note.version, note.tag, note.value)
+        self._notes.clear()
 
     def lines(self) -> tuple[Line, ...]:
         """Every rollout as the report shows it."""
@@ -125,7 +131,7 @@ class Reconciler:
 
     def outlooks(self) -> tuple[Outlook, ...]:
         """Every claim after the last step: who has its name, who lost it, and what cannot be read."""
-        rested = {served: self._outlooks[served] for served in self._rests if served in self._outlooks}
+        rested = {served: self._outlooks[served] for served in self._planner.rests if served in self._outlooks}
         rollouts = [*self._rollouts.values(), *self._aside.values()]
         found = report.outlooks(rollouts, self._faults, self._models, self._seen, self._watching, rested)
         self._outlooks = {outlook.rollout.served: outlook for outlook in found if outlook.ref or not outlook.fault}
@@ -148,96 +154,43 @@ class Reconciler:
         seen = await self._delivery.observe()
         stored = await self._delivery.newest(await self._carrier.read(), seen)
         base = self._delivery.base(stored, seen)
-        self._features = skew.features(seen, self._features)
-        plans = self._plans(sightings, stored.catalog, seen, base, now)
-        stored = await self._store(stored, plans, base, sightings.heard)
+        scene = Scene(sightings, stored, seen, base, now)
+        self._take_notes()
+        self._hand_over(scene)
+        plans = self._planner.plans(self._rollouts, scene)
+        stored = await self._store(plans, scene)
         self._tell(plans, stored.catalog.generation)
         await self._delivery.send(stored, seen)
         self._models, self._seen = stored.catalog.models, seen
         self._remember(plans, sightings)
 
-    def _plans(
-        self, sightings: Sightings, catalog: Catalog, seen: dict[str, Seen], base: int, now: float
-    ) -> dict[str, Plan]:
-        plans = {}
-        shared = resting.common(self._limits, catalog.generation, seen)
-        for served in sorted({*catalog.models, *self._rollouts, *sightings.claims}):
-            self._hand_over(served, sightings, catalog, now)
-            spec, known = self._spec(served, sightings)
-            if not known:
-                continue
-            old = self._rollouts.get(served) or Rollout(served, spec.model if spec else served)
-            observed = Observed(
-                entry=catalog.models.get(served),
-                generation=catalog.generation,
-                replicas=seen,
-                wanted=sightings.wanted.get(served, _UNKNOWN),
-                next_generation=base + 1,
-                watching=self._watching,
-            )
-            rest = self._rests.get(served)
-            if rest is not None and resting.goes_on(rest, spec, old, observed, shared, now):
-                continue
-            try:
-                plans[served] = self._plan(spec, old, observed, shared, now)
-            except Exception as error:  # one model's fault must not stop the others
-                log.warning("plan failed", served=served, why=repr(error))
-        return plans
-
-    def _plan(self, spec: Served | None, old: Rollout, observed: Observed, shared: resting.Common, now: float) -> Plan:
-        decided = plan(spec, old, observed, now, self._limits)
-        rest = resting.rest(spec, old, observed, decided, shared)
-        self._rests.pop(old.served, None)
-        if rest is not None:
-            self._rests[old.served] = rest
-        return skew.writable(decided, observed.entry, old, self._features)
-
-    def _spec(self, served: str, sightings: Sightings) -> tuple[Served | None, bool]:
-        """(what is asked for, whether that is known at all). None and known: nobody asks any more."""
-        if served in sightings.removed:
-            return None, True
-        rollout = self._rollouts.get(served)
-        claim = sightings.claims.get(served)
-        if rollout is not None and rollout.phase is Phase.RETIRED and claim is None:
-            return None, True
-        if rollout is not None and claim is not None and rollout.model != claim.model:
-            return None, True  # the name goes to another model: what it served is left out first
-        spec = claim or (rollout.spec if rollout else None)
-        return spec, spec is not None
-
-    def _hand_over(self, served: str, sightings: Sightings, catalog: Catalog, now: float) -> None:
+    def _hand_over(self, scene: Scene) -> None:
         """What another model's claim waits for is that the registry is told what is no longer served; not for ever."""
-        rollout, claim = self._rollouts.get(served), sightings.claims.get(served)
-        if rollout is None or claim is None or rollout.model == claim.model or served in catalog.models:
-            return
-        if rollout.phase is Phase.RETIRED and now - rollout.since >= TELLING_S:
-            self._forget(served)
+        for served, claim in scene.sightings.claims.items():
+            rollout = self._rollouts.get(served)
+            if rollout is None or rollout.model == claim.model or served in scene.stored.catalog.models:
+                continue
+            if rollout.phase is Phase.RETIRED and scene.now - rollout.since >= TELLING_S:
+                self._forget(served)
 
     def _forget(self, served: str) -> None:
         self._rollouts.pop(served, None)
-        self._rests.pop(served, None)
+        self._planner.forget(served)
         self._saved.pop(served, None)
         self._records.delete(served)
 
-    async def _store(self, stored: Stored, plans: Mapping[str, Plan], base: int, heard: bool) -> Stored:
+    async def _store(self, plans: Mapping[str, Plan], scene: Scene) -> Stored:
         """Generation N+1, when anything differs, or when the number itself is not above what some replica has. The
         first one may be empty: a replica without a catalog is not ready, and one of a pool without models should be."""
-        models: dict[str, ModelEntry] = dict(stored.catalog.models)
-        for served, decided in plans.items():
-            if decided.entry is None:
-                models.pop(served, None)
-            else:
-                models[served] = decided.entry
+        stored, base = scene.stored, scene.base
+        models = merged(stored.catalog.models, plans)
         generation = stored.catalog.generation
         same = models == stored.catalog.models and (stored.data is None or stored.catalog.owner == self._carrier.owner)
-        first = heard and base == 0 and stored.data is None
+        first = scene.sightings.heard and base == 0 and stored.data is None
         if same and not first and (not models or (base == generation and self._delivery.floor < generation)):
             return stored
-        catalog = Catalog(
-            stored.catalog.apiVersion, base + 1, models, self._carrier.owner, skew.requires(models.values())
-        )
         self._unwritten = frozenset(_differing(models, stored.catalog.models))
-        written = await self._carrier.write(catalog, stored)
+        written = await self._carrier.write(next_catalog(scene, models, self._carrier.owner), stored)
         self._unwritten = frozenset()
         return written
 

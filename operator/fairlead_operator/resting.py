@@ -1,7 +1,8 @@
 """Which plans need not be made again: the same inputs give the same plan, and most rollouts rest. Pure.
 
 A plan that changed nothing (entry, memory, no event) stays the plan until something that it was made of changes:
-what is asked for, what is stored, what the replicas say of that model, or, where a hold ends, the time. Readings are
+what is asked for, what is stored, whether more can be, what the replicas say of that model, or, where a hold ends, the
+time. Readings are
 no input: a model under traffic rests, too. This module must know what plan.py reads, and its test compares the two.
 """
 
@@ -32,6 +33,7 @@ class Rest(msgspec.Struct, frozen=True, gc=False):
     models: tuple[ModelStatus | None, ...]
     common: Common
     until: float
+    full: str = ""
 
 
 def common(limits: Limits, generation: int, replicas: Mapping[str, Seen]) -> Common:
@@ -61,7 +63,7 @@ def rest(spec: Served | None, old: Rollout, observed: Observed, decided: Plan, s
     hold_s = shared[0].hold_s if spec.hold_s is None else spec.hold_s
     until = min(rollout.held.values(), default=float("inf")) + hold_s
     present = models(rollout.served, observed.replicas)
-    return Rest(spec, rollout, observed.entry, observed.wanted, present, shared, until)
+    return Rest(spec, rollout, observed.entry, observed.wanted, present, shared, until, observed.full)
 
 
 def goes_on(old: Rest, spec: Served | None, rollout: Rollout, observed: Observed, shared: Common, now: float) -> bool:
@@ -70,6 +72,7 @@ def goes_on(old: Rest, spec: Served | None, rollout: Rollout, observed: Observed
         now < old.until
         and old.rollout is rollout
         and old.common == shared
+        and old.full == observed.full
         and old.spec == spec
         and old.entry == observed.entry
         and old.wanted == observed.wanted

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
+from fairlead_operator import sharing
 from fairlead_operator.spec import Served, SpecFault, Tags, from_tags
 from fairlead_operator.state import RegisteredModel, Snapshot, Wanted
 
@@ -202,4 +203,5 @@ def _find(claim: Served, snapshot: Snapshot) -> Wanted:
     if target is None:
         named = f"the alias {claim.alias!r} names" if claim.alias else "the ServedModel names"
         return Wanted(gone=("VersionGone", f"{named} version {version} of {claim.model!r}, which does not exist"))
-    return Wanted(target)
+    said = sharing.own(target.status, claim.pool, claim.served)
+    return Wanted(target if said == target.status else msgspec.structs.replace(target, status=said))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from fairlead_operator.documents import ModelEntry
+from fairlead_operator.documents import Catalog, ModelEntry
 from fairlead_operator.state import Plan, Rollout, Seen
 
 BASE = frozenset({"weights", "aliases"})  # every release knows these
@@ -36,9 +36,15 @@ def needs(entry: ModelEntry) -> frozenset[str]:
     return frozenset(found | ({"match"} if entry.route.matches else set()))
 
 
-def requires(models: Iterable[ModelEntry]) -> tuple[str, ...]:
-    """The catalog's own list."""
-    return tuple(sorted(frozenset[str]().union(*map(needs, models))))
+def requires(models: Mapping[str, ModelEntry], stored: Catalog) -> tuple[str, ...]:
+    """The next catalog's own list. An entry that stays as it is makes it no longer: somebody who wrote it by hand may
+    have left its need out, and a replica that passes it over would refuse the document because of another model."""
+    changed = (entry for name, entry in models.items() if entry != stored.models.get(name))
+    return tuple(sorted((_all_need(models.values()) & {*stored.requires}) | _all_need(changed)))
+
+
+def _all_need(entries: Iterable[ModelEntry]) -> frozenset[str]:
+    return frozenset[str]().union(*map(needs, entries))
 
 
 def writable(

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 
 from fairlead_operator import log
 from fairlead_operator.polling import Poller, Registry
-from fairlead_operator.reconcile import Reconciler, Untold
+from fairlead_operator.reconcile import Reconciler
 from fairlead_operator.report import Report
+from fairlead_operator.sharing import Board, Untold
 from fairlead_operator.sightings import Claims, Sightings, chooser, claims_of_files, claims_of_tags, look, only
 from fairlead_operator.spec import Tags, from_folder
 from fairlead_operator.state import CatalogConflict, Snapshot
@@ -68,7 +69,7 @@ class Standalone:
         self._interval_s = interval_s
         self._sightings = Sightings(reconciler.claims())
         self._poller = Poller(registry, self, interval_s)
-        self._told: list[Untold] = []
+        self._board = Board()
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._published: Report | None = None
@@ -99,23 +100,23 @@ class Standalone:
 
     def heard(self, answer: Answer) -> None:
         claims, snapshot, holders = answer
+        self._board.heard(snapshot)
         self._sightings = look(self._sightings, claims, snapshot, holders)
         self._wake.set()
 
     def untold(self) -> list[Untold]:
-        return [untold for untold in self._reconciler.untold() if untold not in self._told]
+        return self._board.untold(self._reconciler.said(POOL))
 
     def told(self, untold: Untold) -> None:
-        self._told.append(untold)
+        self._board.told(untold)
+        for note in untold.notes:
+            self._reconciler.told(note)
 
     # --- the pool
 
     async def _reconcile(self) -> None:
         trouble = ""
         while True:
-            told, self._told = self._told, []
-            for untold in told:
-                self._reconciler.told(untold)
             try:
                 await self._reconciler.step(self._sightings, time.time())
             except (CatalogConflict, OSError) as error:

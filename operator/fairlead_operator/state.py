@@ -117,6 +117,7 @@ class Observed(msgspec.Struct, frozen=True):
     wanted: Wanted
     next_generation: int = 0  # that of the catalog which would carry this plan's entry
     watching: float = 0.0
+    full: str = ""  # why the stored catalog cannot take more of this model; "" while it may
 
 
 # --- the memory of a rollout

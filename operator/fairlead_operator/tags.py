@@ -4,7 +4,8 @@
                       | refused: REASON | retired | withdrawn
     fairlead.digest   what was pinned
 
-They are wanted here and written by whoever applies the plan; `written` remembers what is there already.
+They are wanted here and written by whoever applies the plan; `written` remembers what was told already. Where several
+claims share a version, sharing.py makes one value of what they say.
 """
 
 from __future__ import annotations
@@ -82,20 +83,8 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
-def missing(rollout: Rollout) -> list[tuple[str, str, str]]:
-    """(version, tag, value) for what the registry has not been told yet."""
-    found = []
-    for version, tags in rollout.tags.items():
-        written = rollout.written.get(version, VersionTags())
-        if tags.digest and tags.digest != written.digest:
-            found.append((version, "digest", tags.digest))
-        if tags.status != written.status:
-            found.append((version, "status", tags.status))
-    return found
-
-
 def noted(rollout: Rollout, version: str, tag: str, value: str) -> Rollout:
-    """The rollout once the registry has taken this tag."""
+    """The rollout once the registry has been told this."""
     old = rollout.written.get(version, VersionTags())
     new = msgspec.structs.replace(old, **{tag: value})
     return msgspec.structs.replace(rollout, written={**rollout.written, version: new})

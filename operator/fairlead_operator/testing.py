@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import zlib
 from collections.abc import Callable, Collection
 
 from fairlead_operator.documents import (
@@ -292,6 +293,8 @@ class MemoryCarrier:
         self.owner = owner
         self.faults = faults or Faults()
         self.data: bytes | None = None
+        self.largest = 0  # a test may set it
+        self.packed = 0  # how often something was measured
         self.on_write: Callable[[Catalog, Catalog], None] = lambda old, new: None
 
     async def read(self) -> Stored:
@@ -301,11 +304,20 @@ class MemoryCarrier:
     def ours(self, catalog: Catalog) -> bool:
         return catalog.owner == self.owner or (not catalog.owner and not catalog.models)
 
+    def room(self) -> int:
+        return self.largest - (len(zlib.compress(self.data)) if self.data else 0)
+
+    def size(self, catalog: Catalog) -> int:
+        self.packed += 1
+        return len(zlib.compress(encode(catalog)))
+
     async def write(self, catalog: Catalog, expected: Stored) -> Stored:
         return await self.store(encode(catalog), catalog, expected)
 
     async def store(self, data: bytes, catalog: Catalog, expected: Stored) -> Stored:
         self.faults.point()
+        if self.largest and len(zlib.compress(data)) > self.largest + 256:
+            raise CatalogConflict("too large, though nothing in it grows")
         if self.data != expected.data:
             raise CatalogConflict("changed by somebody else")
         self.on_write(expected.catalog, catalog)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 
 import msgspec
 from hypothesis import settings
@@ -148,6 +149,11 @@ class Operating(RuleBasedStateMachine):
 
     # --- what happens to the parts
 
+    @rule(full=st.booleans())
+    def room(self, full: bool) -> None:
+        """The catalog has room for a few more versions, or for any number."""
+        self.site.carrier.largest = len(zlib.compress(self.site.carrier.data or b"")) + 300 if full else 10**6
+
     @rule(down=st.booleans())
     def registry(self, down: bool) -> None:
         self.site.registry.down = "503" if down else ""
@@ -268,6 +274,7 @@ class Operating(RuleBasedStateMachine):
         """Left alone, it comes to rest where the registry asks; and the same place again after losing everything."""
         site = self.site
         site.registry.down = ""
+        self.room(False)
         site.verbs.clear()
         site.approval.clear()
         self.freeze("")

@@ -94,6 +94,7 @@ CHANGES: list[tuple[str, Callable[[Observed], Observed], bool]] = [
     ("a replica behind", first(lambda status: msgspec.structs.replace(status, generation=1)), False),
     ("a model gone", first(lambda status: msgspec.structs.replace(status, models={})), False),
     ("the target", lambda seen: msgspec.structs.replace(seen, wanted=Wanted(Target("2", "/m/2"))), False),
+    ("no room for more", lambda seen: msgspec.structs.replace(seen, full="it does not fit"), False),
     ("the entry", lambda seen: msgspec.structs.replace(seen, entry=None), False),
 ]
 

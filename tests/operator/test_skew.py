@@ -6,7 +6,15 @@ import msgspec
 from operator_site import Site
 
 from fairlead_operator import skew
-from fairlead_operator.documents import ModelEntry, Route, VersionEntry, read_catalog
+from fairlead_operator.documents import (
+    CATALOG_VERSION,
+    Catalog,
+    ModelEntry,
+    Route,
+    VersionEntry,
+    empty_catalog,
+    read_catalog,
+)
 from fairlead_operator.state import Phase, Plan, Rollout
 from fairlead_operator.testing import digest_of
 
@@ -25,7 +33,17 @@ def test_what_an_entry_needs() -> None:
         skew.needs(msgspec.structs.replace(PLAIN, versions={"1": VersionEntry("/m/1", D1, {"x": 1}, 7)})) == frozenset()
     )
     assert (skew.needs(STICKY), skew.needs(MATCH)) == ({"sticky"}, {"match"})
-    assert skew.requires([PLAIN, MATCH, STICKY]) == ("match", "sticky")
+
+
+def test_only_what_changes_asks_for_more() -> None:
+    """What was written by hand without its need is taken over as it stands, and what was required stays required for as
+    long as an entry needs it."""
+    stored = Catalog(CATALOG_VERSION, 1, {"keyed": STICKY, "plain": PLAIN})
+    assert skew.requires({"keyed": STICKY, "plain": MATCH}, stored) == ("match",)
+    again = Catalog(CATALOG_VERSION, 2, {"keyed": STICKY, "plain": MATCH}, "", ("match", "sticky", "unheard-of"))
+    assert skew.requires({"keyed": STICKY, "plain": MATCH}, again) == ("match", "sticky")
+    assert skew.requires({"keyed": STICKY, "plain": PLAIN}, again) == ("sticky",)
+    assert skew.requires({"a": PLAIN, "b": MATCH, "c": STICKY}, empty_catalog("")) == ("match", "sticky")
 
 
 def test_the_oldest_replica_decides() -> None:
@@ -66,3 +84,22 @@ def test_a_catalog_says_what_it_requires() -> None:
     assert site.routed() == "2"
     assert read_catalog(site.carrier.data).requires == ("sticky",)
     assert "TooNew" not in site.line().conditions
+
+
+def test_one_models_need_holds_up_no_other() -> None:
+    """While a route with a sticky key waits for the pool's upgrade, the catalog asks replicas for nothing new, and the
+    other models are promoted."""
+    site = Site()
+    for model in ("m", "other"):
+        site.registry.register(model, "/m/1", "/m/2")
+        site.registry.promote(model, "1")
+    site.run()
+    catalog = read_catalog(site.carrier.data)
+    sticky = msgspec.structs.replace(catalog.models["m"], route=Route({"1": 1.0}, {"header": "x-user"}))
+    models = {**catalog.models, "m": sticky}
+    site.carrier.data = msgspec.json.encode(msgspec.structs.replace(catalog, models=models))
+    for model in ("m", "other"):
+        site.registry.promote(model, "2")
+    site.run(12)
+    assert (site.routed("other"), site.routed("m")) == ("2", "1")
+    assert read_catalog(site.carrier.data).requires == ()

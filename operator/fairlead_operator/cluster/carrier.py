@@ -26,14 +26,17 @@ from fairlead_operator.resource import PREFIX
 from fairlead_operator.state import CatalogConflict, Stored
 
 KEY = "catalog.json.gz"
-LARGEST = 1024 * 1024 - 8 * 1024  # the API server's limit is 1 MiB for a ConfigMap's data; some is left for the rest
+# The API server's limit is 1 MiB for a ConfigMap's data. What grows leaves some of it to what may always be written: a
+# route that moves, an alias.
+LIMIT = 1024 * 1024 - 1024
+LARGEST = LIMIT - 7 * 1024
 LARGEST_PLAIN = 256 * 1024 * 1024
 FRESH_S = 30.0
 AGAIN_S = 5.0  # what cannot be used is read again so often
 
 
 class CatalogTooLarge(CatalogConflict):
-    """The next catalog does not fit into a ConfigMap."""
+    """The next catalog does not fit into a ConfigMap, though nothing in it grows."""
 
 
 class ConfigMapCarrier:
@@ -54,7 +57,24 @@ class ConfigMapCarrier:
         self._last: Stored | None = None  # the newest that was read or written
         self._trouble: CatalogConflict | None = None
         self._read_at = float("-inf")
+        self._packing = (b"", b"")  # the document that was packed last, and what came of it
         self.bytes = 0  # compressed
+
+    @property
+    def largest(self) -> int:
+        return LARGEST
+
+    def size(self, catalog: Catalog) -> int:
+        """Compressed. If it is written next, it is not compressed again."""
+        return len(self._pack(encode(catalog)))
+
+    def room(self) -> int:
+        return LARGEST - self.bytes
+
+    def _pack(self, data: bytes) -> bytes:
+        if data != self._packing[0]:
+            self._packing = (data, pack(data))
+        return self._packing[1]
 
     async def read(self) -> Stored:
         """Raises CatalogConflict where it is not ours to write, or not a catalog, and OSError."""
@@ -82,11 +102,11 @@ class ConfigMapCarrier:
         """The same with bytes that came from elsewhere."""
         if self._stored is None or expected.data != self._stored.data:
             raise CatalogConflict(f"{self._where()} is not what was read: reading it again")
-        packed = pack(data)
-        if len(packed) > LARGEST:
+        packed = self._pack(data)
+        if len(packed) > LIMIT:
             raise CatalogTooLarge(
                 f"the catalog of {len(catalog.models)} models is {len(packed)} bytes compressed, and {self._where()} "
-                f"holds {LARGEST}: serve fewer models in this pool, or divide them over two"
+                f"holds {LIMIT}: serve fewer models in this pool, or divide them over two"
             )
         if not self._allowed():
             raise CatalogConflict("another operator may be active: nothing is written")
@@ -98,6 +118,7 @@ class ConfigMapCarrier:
                 raise CatalogConflict(f"{self._where()} was changed by somebody else: reading it again") from None
             raise
         self._keep(Stored(data, catalog), len(packed))
+        self._packing = (b"", b"")
         return Stored(data, catalog)
 
     async def _put(self, packed: bytes, catalog: Catalog) -> api.Object:

@@ -161,7 +161,8 @@ class Operator:
         versions = []
         for namespace in self._config.watch_namespaces or ("",):
             found = await self._api.listed(api.served_models(namespace), accept)
-            items += [{"apiVersion": found["apiVersion"], "kind": "ServedModel", **item} for item in found["items"]]
+            there = found["items"] or ()  # null, where a list of metadata is empty
+            items += [{"apiVersion": found["apiVersion"], "kind": "ServedModel", **item} for item in there]
             versions.append(int(found["metadata"]["resourceVersion"]))
         return items, min(versions)
 

@@ -22,8 +22,10 @@ from fairlead_operator.cluster.carrier import CatalogTooLarge, ConfigMapCarrier
 from fairlead_operator.cluster.objects import Objects, claims_of
 from fairlead_operator.cluster.slices import SliceFleet
 from fairlead_operator.config import Config
+from fairlead_operator.fitting import TOO_LARGE
 from fairlead_operator.plan import Limits
-from fairlead_operator.reconcile import Reconciler, Untold
+from fairlead_operator.reconcile import Reconciler
+from fairlead_operator.sharing import Note, Said
 from fairlead_operator.sightings import Claims, Sightings, ask, look
 from fairlead_operator.state import CatalogConflict, Event, Outlook, Phase, Rollout, Snapshot
 
@@ -31,7 +33,7 @@ MOVING_S = 0.2  # between steps while a rollout moves
 LASTING_S = 5.0  # a conflict that is over by then was two writers who met
 SLOWEST_S = 30.0  # between steps that fail
 NOT_YET = "it has not been looked at yet"
-NOT_STORED, TOO_LARGE = "CatalogNotStored", "CatalogTooLarge"
+NOT_STORED = "CatalogNotStored"
 
 
 class StatusRecords:
@@ -94,7 +96,6 @@ class Pool:
         self._claims: Claims | None = None
         self._claimed = (-1, False)  # what these claims were read from
         self._asked: tuple[Claims | None, dict[str, str]] = (None, {})  # what the sightings stand on
-        self._told: list[Untold] = []
         self._wake = asyncio.Event()
         self._since = time.time()
         self.trouble: Trouble | None = None
@@ -128,11 +129,11 @@ class Pool:
         self.asked()
         self._wake.set()
 
-    def untold(self) -> list[Untold]:
-        return [untold for untold in self._reconciler.untold() if untold not in self._told]
+    def said(self) -> list[Said]:
+        return self._reconciler.said(self.name)
 
-    def told(self, untold: Untold) -> None:
-        self._told.append(untold)
+    def told(self, note: Note) -> None:
+        self._reconciler.told(note)
 
     def woken(self) -> None:
         self._wake.set()
@@ -142,9 +143,6 @@ class Pool:
     async def run(self, frozen: Callable[[], str], published: Callable[[Pool], None]) -> None:
         while True:
             self._reconciler.freeze(frozen())
-            told, self._told = self._told, []
-            for untold in told:
-                self._reconciler.told(untold)
             self.asked()
             self._wake.clear()
             began = time.monotonic()

@@ -14,8 +14,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from fairlead_operator.cluster import api
 from fairlead_operator.cluster.endpoint import Gauges
 from fairlead_operator.cluster.events import Recorder
@@ -28,7 +26,7 @@ from fairlead_operator.cluster.statuses import Statuses
 from fairlead_operator.cluster.writer import StatusWriter
 from fairlead_operator.config import Config
 from fairlead_operator.polling import Poller, Registry
-from fairlead_operator.reconcile import Untold
+from fairlead_operator.sharing import Board, Untold
 from fairlead_operator.sightings import Claims, chooser
 from fairlead_operator.spec import Tags
 from fairlead_operator.state import Snapshot
@@ -53,6 +51,7 @@ class Session:
         self.pools = {name: Pool(name, config, server, objects, fleet, lease.held) for name, fleet in fleets.items()}
         self.writer = StatusWriter(server, objects, lease.held)
         self.recorder = Recorder(server, lease.identity, lease.held)
+        self._board = Board()
         self.poller: Poller[Answer] = Poller(registry, self, config.registry.interval_seconds)
         self.statuses = Statuses(config, objects, self.writer, self.recorder)
         self._maker = Maker(server, objects, self._keys, config, lease.held)
@@ -81,6 +80,7 @@ class Session:
 
     def heard(self, answer: Answer) -> None:
         asked, snapshot = answer
+        self._board.heard(snapshot)
         for name, (claims, holders) in asked.items():
             self.pools[name].heard(claims, snapshot, holders)
         if self._snapshots.full():
@@ -88,15 +88,12 @@ class Session:
         self._snapshots.put_nowait(snapshot)
 
     def untold(self) -> list[Untold]:
-        return [
-            msgspec.structs.replace(untold, key=f"{name}\n{untold.key}")
-            for name, pool in self.pools.items()
-            for untold in pool.untold()
-        ]
+        return self._board.untold(said for pool in self.pools.values() for said in pool.said())
 
     def told(self, untold: Untold) -> None:
-        name, _, key = untold.key.partition("\n")
-        self.pools[name].told(msgspec.structs.replace(untold, key=key))
+        self._board.told(untold)
+        for note in untold.notes:
+            self.pools[note.pool].told(note)
 
     async def _make(self) -> None:
         while True:

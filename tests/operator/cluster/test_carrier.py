@@ -172,6 +172,17 @@ def test_what_does_not_fit_says_so_and_changes_nothing(site: Site) -> None:
     assert site.read().catalog == catalog(1)
 
 
+def test_what_was_measured_is_not_packed_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of the next catalog, and the room beside the stored one."""
+    packed = []
+    monkeypatch.setattr(carrier, "pack", lambda data: packed.append(data) or pack(data))
+    size = site.carrier.size(catalog(1, 9))
+    site.read()
+    site.write(catalog(1, 9))
+    assert len(packed) == 1
+    assert (site.carrier.bytes, site.carrier.room()) == (size, LARGEST - size)
+
+
 def test_a_passive_operator_writes_nothing(site: Site) -> None:
     """Whatever its loops had in hand when it lost the lease."""
     site.carrier = site.another(allowed=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -138,7 +139,7 @@ def test_a_loser_is_not_remembered_as_the_holder(site: Site) -> None:
 
 
 def test_those_that_needed_the_write_say_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too large: the new one has the condition, the other serves on."""
+    """Too large: the new one has the condition, the other serves on and is promoted; with room the new one serves."""
     site.serve("churn")
     site.run(lambda _: site.phase("churn") == "Serving")
     monkeypatch.setattr(carrier, "LARGEST", 10)
@@ -146,6 +147,28 @@ def test_those_that_needed_the_write_say_so(site: Site, monkeypatch: pytest.Monk
     site.run(lambda _: site.condition("fraud", "CatalogTooLarge") == "True")
     assert site.condition("churn", "CatalogTooLarge") == ""
     assert site.condition("churn", "Ready") == "True"
+    assert "serve fewer models" in site.status("fraud")["reason"]
+    monkeypatch.undo()
+    site.run(lambda _: site.phase("fraud") == "Serving")
+    assert site.condition("fraud", "CatalogTooLarge") == ""
+
+
+def test_one_too_many_stops_no_promotion(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool is full for a new model, and not for a new version of one that it has; a deletion makes room."""
+    site.replica.world |= {f"/m/{name}": Artifact(name) for name in ("2", "large")}
+    site.registry.register("churn", "/m/2", serve=False)
+    site.serve("churn")
+    found = site.run(lambda _: site.phase("churn") == "Serving")
+    monkeypatch.setattr(carrier, "LARGEST", found.carrier.bytes + 400)
+    large = random.Random(1).randbytes(400).hex()
+    site.serve("fraud", spec={"model": "fraud", "settings": {"note": large}})
+    site.registry.promote("churn", "2")
+    site.run(lambda _: site.condition("fraud", "CatalogTooLarge") == "True" and site.phase("churn") == "Holding")
+    assert site.status("churn")["stable"]["version"] == "2"
+    assert site.condition("churn", "Ready") == "True"
+    assert site.condition("fraud", "Ready") == "False"
+    site.serve("fraud", spec={"model": "fraud"})
+    site.run(lambda _: site.phase("fraud") == "Serving")
 
 
 def test_an_api_server_that_is_away_is_told_when_it_is_back(site: Site) -> None:
