@@ -10,6 +10,7 @@ from kube.api_server import ApiServer
 from kube.cluster_site import DEFINITION, ClusterSite
 
 from fairlead_operator import status
+from fairlead_operator.cluster import operator
 
 WIPED = '--patch={"status":null}'
 
@@ -68,6 +69,19 @@ def test_deleting_never_hangs(site: ClusterSite) -> None:
         site.until(
             "fraud is unloaded", lambda: all("fraud" not in one.catalog.models for one in site.replicas.values())
         )
+
+
+def test_a_check_that_finds_nothing_ends_nothing(site: ClusterSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of no objects' metadata has no items at all; the first object after it is served."""
+    monkeypatch.setattr(operator, "CHECK_S", 0.1)
+    monkeypatch.setattr(operator, "RECHECK_S", 0.1)
+    site.register("churn")
+    with site.operator() as running:
+        site.until("it is checked", lambda: running.operator.objects.complete)
+        before = running.calls()["GET"]
+        site.until("it is checked again", lambda: running.calls()["GET"] > before + 10)
+        site.serve("churn")
+        site.until_serving("churn")
 
 
 def test_deleted_while_the_registry_is_away(site: ClusterSite) -> None:
