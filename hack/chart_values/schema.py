@@ -74,11 +74,11 @@ PROBE = fields(
 
 POOL = fields(
     replicas=whole(1),
+    idleSeconds=whole(1),
     autoscaling=fields(
         enabled=SWITCH,
         least=whole(1),
         most=whole(1),
-        idleSeconds=whole(1),
         targets=fields(
             busy={"type": "number", "exclusiveMinimum": 0, "maximum": 1}, queue=number(0), refused=number(0),
             aheadSeconds=number(0), trendSeconds=number(0), downSeconds=number(0),
@@ -107,7 +107,7 @@ POOL = fields(
     drain=fields(balancerSeconds=number(0), graceSeconds=number(0), idleSeconds=number(0)),
     probes=fields(readiness=PROBE, liveness=PROBE),
     upgrade=fields(strategy=one_of("NewCluster", "None"), deletionDelaySeconds=whole(0)),
-    head=fields(resources=defined("resources"), **PLACEMENT),
+    head=fields(resources=defined("resources"), autoscalerResources=defined("resources"), **PLACEMENT),
     rayAuth=one_of("token", "disabled"),
     gcsFaultTolerance=fields(
         enabled=SWITCH, redisAddress=TEXT, passwordSecret=words(NAME), passwordKey=TEXT, username=TEXT

@@ -37,7 +37,9 @@ def test_a_platform_may_choose_the_user() -> None:
 def test_only_the_operator_and_rays_autoscaler_have_a_token_of_the_api_server(values: dict[str, Any]) -> None:
     objects = render(values)
     with_token = {what for what, pod in pods(objects).items() if pod["spec"]["automountServiceAccountToken"]}
-    assert with_token == {"Deployment fairlead-operator"} | ({"head of fairlead-elastic"} if values else set())
+    heads = {f"head of {service['metadata']['name']}" for service in objects.of("RayService")}
+    assert heads
+    assert with_token == {"Deployment fairlead-operator"} | heads
     assert all(account["automountServiceAccountToken"] is False for account in objects.of("ServiceAccount"))
 
 
@@ -47,8 +49,10 @@ def test_accounts_carry_a_clouds_annotations() -> None:
     assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/models"}
     given = {"create": False, "name": "mine"}
     objects = render({"operator": {"serviceAccount": given}, "pools": {"default": {"serviceAccount": given}}})
-    assert not objects.of("ServiceAccount")
-    assert {pod["spec"].get("serviceAccountName") for pod in pods(objects).values()} == {"mine", None}
+    assert objects.names("ServiceAccount") == ["fairlead-default-head"]
+    accounts = {what: pod["spec"].get("serviceAccountName") for what, pod in pods(objects).items()}
+    assert accounts.pop("head of fairlead-default") == "fairlead-default-head"
+    assert set(accounts.values()) == {"mine", None}
     assert {binding["subjects"][0]["name"] for binding in objects.of("RoleBinding")} == {"mine"}
 
 

@@ -100,14 +100,9 @@ metadata:
   annotations: {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  {{- if .pool.autoscaling.enabled }}
-  {{- /* KubeRay lets this account read, make and remove the pool's pods. */}}
+  {{- /* For Ray's autoscaler: KubeRay lets this account read the pool's pods and change their number. */}}
   serviceAccountName: {{ .full }}-head
   automountServiceAccountToken: true
-  {{- else }}
-  serviceAccountName: {{ include "fairlead.serviceaccount" (dict "account" .pool.serviceAccount "default" .full) }}
-  automountServiceAccountToken: false
-  {{- end }}
   {{- include "fairlead.pullsecrets" .root | nindent 2 }}
   securityContext: {{- include "fairlead.podsecurity" .root | nindent 4 }}
   {{- include "fairlead.placement" (dict "spec" .pool.head) | nindent 2 }}
