@@ -26,8 +26,8 @@ class Backend(Protocol):
     def kubectl(self) -> Sequence[str]:
         """The words before a command of kubectl's, as administrator."""
 
-    def load(self, archive: Path, name: str) -> None:
-        """The archive's one image is on every node, under `name`."""
+    def load(self, archive: Path, *names: str) -> None:
+        """The archive's one image is on every node, under these names."""
 
     def inside(self, command: Sequence[str]) -> Sequence[str]:
         """The words that run `command` where Services and pods can be reached by address, with KUBECONFIG set."""

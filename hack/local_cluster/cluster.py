@@ -2,7 +2,7 @@
 
 hack/cluster up                  kind where Docker works, else a node of its own (needs root); ready when it ends
 hack/cluster down                takes it down; images and built programs are kept
-hack/cluster image SOURCE NAME   an archive of one image, or the folder of a root file system, becomes image NAME
+hack/cluster image SOURCE NAME...  an archive of one image, or the folder of a root file system, gets these names
 hack/cluster exec COMMAND...     runs COMMAND where Services can be reached, with kubectl and KUBECONFIG
 """
 
@@ -35,8 +35,8 @@ def main(arguments: Sequence[str]) -> int:
             case ["down"]:
                 with _alone():
                     _backend().down(_say)
-            case ["image", source, name]:
-                _image(_backend(), Path(source), name)
+            case ["image", source, name, *more]:
+                _image(_backend(), Path(source), [name, *more])
             case ["exec", program, *rest]:
                 words = list(_backend().inside([program, *rest]))
                 os.execvp(words[0], words)  # noqa: S606 - no shell is wanted
@@ -69,14 +69,14 @@ def _up(cluster: Backend) -> None:
     _say(f"ready after {time.monotonic() - started:.0f} s ({cluster.name}): hack/cluster exec kubectl get pods -A")
 
 
-def _image(cluster: Backend, source: Path, name: str) -> None:
+def _image(cluster: Backend, source: Path, names: Sequence[str]) -> None:
     if source.is_file():
-        cluster.load(source.resolve(), name)
+        cluster.load(source.resolve(), *names)
     elif source.is_dir():
         with tempfile.TemporaryDirectory(prefix="fairlead-image-") as scratch:
             archive = Path(scratch) / "image.tar"
-            images.write(source, name, archive)
-            cluster.load(archive, name)
+            images.write(source, names[0], archive)
+            cluster.load(archive, *names)
     else:
         raise Unavailable(f"{source} is neither an archive nor a folder")
 

@@ -11,20 +11,21 @@ from local_cluster.network import enter
 from local_cluster.shell import call, succeeds
 
 IMPORT_S = 600.0
-UNPACKED = re.compile(r"^unpacking (\S+) ", re.MULTILINE)
+UNPACKED = re.compile(r"^unpacking (\S+) \((\S+)\)", re.MULTILINE)  # a name and its image's digest
 
 
 def answers() -> bool:
     return succeeds(_client("version"))
 
 
-def load(archive: Path, name: str) -> None:
-    """The one image of an archive (of `docker save` or OCI), under `name` whatever the archive calls it."""
-    found = sorted(set(UNPACKED.findall(_ctr("images", "import", str(archive)))))
-    if len(found) != 1:
-        raise Unavailable(f"{archive} holds {len(found)} images, and one is wanted: {' '.join(found)}")
-    if found[0] != name:
-        _ctr("images", "tag", "--force", found[0], name)
+def load(archive: Path, *names: str) -> None:
+    """The one image of an archive (of `docker save` or OCI), under `names` whatever the archive calls it."""
+    digests = dict(UNPACKED.findall(_ctr("images", "import", str(archive))))
+    if len(set(digests.values())) != 1:
+        raise Unavailable(f"{archive} holds {len(digests)} images, and one is wanted: {' '.join(digests)}")
+    for name in names:
+        if name not in digests:
+            _ctr("images", "tag", "--force", next(iter(digests)), name)
 
 
 def clear() -> None:

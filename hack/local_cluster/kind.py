@@ -45,11 +45,13 @@ class Kind:
     def kubectl(self) -> Sequence[str]:
         return [str(_kubectl()), f"--kubeconfig={self._kubeconfig()}"]
 
-    def load(self, archive: Path, name: str) -> None:
+    def load(self, archive: Path, *names: str) -> None:
         call([self._program(), "load", "image-archive", str(archive), "--name", NAME], limit_s=LOAD_S)
-        if (found := called(archive)) != name:
-            tag = ["ctr", "--namespace=k8s.io", "images", "tag", "--force", found, name]
-            call(["docker", "exec", f"{NAME}-control-plane", *tag])
+        found = called(archive)
+        for name in names:
+            if name != found:
+                tag = ["ctr", "--namespace=k8s.io", "images", "tag", "--force", found, name]
+                call(["docker", "exec", f"{NAME}-control-plane", *tag])
 
     def inside(self, command: Sequence[str]) -> Sequence[str]:
         path = f"{_kubectl().parent}:{os.environ.get('PATH', '')}"

@@ -90,8 +90,8 @@ class Node:
         options = [f"--kubeconfig={kubeconfig_of(ADMINISTRATOR)}", f"--cache-dir={KUBECTL_CACHE}"]
         return [*network.enter(), str(self._programs() / "kubectl"), *options]
 
-    def load(self, archive: Path, name: str) -> None:
-        containers.load(archive, name)
+    def load(self, archive: Path, *names: str) -> None:
+        containers.load(archive, *names)
 
     def inside(self, command: Sequence[str]) -> Sequence[str]:
         path = f"{self._programs()}:{os.environ.get('PATH', '')}"

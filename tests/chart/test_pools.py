@@ -81,7 +81,7 @@ def test_pods_follow_the_replicas_that_serve_has() -> None:
     assert (group["replicas"], group["minReplicas"], group["maxReplicas"]) == (3, 0, 1000)
     assert cluster["enableInTreeAutoscaling"]
     options = cluster["autoscalerOptions"]
-    assert options["idleTimeoutSeconds"] == 60
+    assert options["idleTimeoutSeconds"] == 300
     assert options["securityContext"] == container(head(objects))["securityContext"]
     assert head(objects)["spec"]["serviceAccountName"] == "fairlead-default-head"
     assert "fairlead-default-head" in objects.names("ServiceAccount")

@@ -5,8 +5,8 @@
 The plan (see `Plan`) names the replicas' addresses, the rate and the expected answers. Requests start
 at fixed times, whatever the earlier ones do; latency counts from the time a request was due. The
 client spreads over the addresses and leaves one that is not ready, as a Kubernetes Service would
-(readiness is asked of the metrics port every 100 ms). Ends when standard input ends, finishes what is
-under way, and writes one record for each request.
+(readiness is asked of the metrics port every 100 ms; an address without one is a Service already).
+Ends when standard input ends, finishes what is under way, and writes one record for each request.
 
 A request is lost when the client saw an error of any kind; it is wrong when the answer differs from
 what the version that it names answers by itself.
@@ -29,7 +29,8 @@ from retry_policy import RETRY_POLICY
 
 @dataclasses.dataclass
 class Plan:
-    """`replicas`: base addresses {"http": "host:port", "grpc": ..., "metrics": ...}. `inputs`: rows of
+    """`replicas`: base addresses {"http": "host:port", "grpc": ..., "metrics": ...}, with a "client" where several
+    kept clients call one address. `inputs`: rows of
     the one FP32 input `input`; `expected`: version -> the output row of each input row. `kinds`: which
     of http, http-new, grpc, grpc-new, grpc-retry run, each at `rate` requests a second."""
 
@@ -66,6 +67,8 @@ class Readiness:
                 await asyncio.sleep(0.1)
 
     async def _is_ready(self, client: httpx.AsyncClient, replica: dict[str, str]) -> bool:
+        if "metrics" not in replica:
+            return True
         try:
             answer = await client.get(f"http://{replica['metrics']}/readyz")
         except httpx.HTTPError:
@@ -87,7 +90,7 @@ class Caller:
         self.kind = kind
         self.protocol = kind.partition("-")[0]
         self.api = triton_http if self.protocol == "http" else triton_grpc
-        self._kept: dict[tuple[str, int], Any] = {}
+        self._kept: dict[tuple[str, str, int], Any] = {}
 
     def _open(self, address: str) -> Any:
         if self.protocol == "http":
@@ -98,15 +101,17 @@ class Caller:
             options.append(("grpc.service_config", json.dumps(RETRY_POLICY)))
         return triton_grpc.InferenceServerClient(address, channel_args=options)
 
-    async def call(self, address: str, row: int, returns: int) -> tuple[str, list[float]]:
+    async def call(self, replica: dict[str, str], row: int, returns: int) -> tuple[str, list[float]]:
         """The version that answered, and its output row. `returns`: how often that replica came back."""
+        address = replica[self.protocol]
+        kept = (address, replica.get("client", ""), returns)
         values = np.array([self.plan.inputs[row]], dtype=np.float32)
         tensor = self.api.InferInput(self.plan.input, list(values.shape), "FP32")
         tensor.set_data_from_numpy(values)
         fresh = self.kind in ("http-new", "grpc-new", "grpc-retry")
-        client = self._open(address) if fresh else self._kept.get((address, returns))
+        client = self._open(address) if fresh else self._kept.get(kept)
         if client is None:
-            client = self._kept[address, returns] = self._open(address)
+            client = self._kept[kept] = self._open(address)
         try:
             timeout = {"client_timeout": self.plan.timeout_s} if self.protocol == "grpc" else {}
             result = await client.infer(self.plan.model, [tensor], **timeout)
@@ -135,7 +140,7 @@ class Run:
         record: dict[str, Any] = {"kind": caller.kind, "replica": replica["http"], "due": due}
         try:
             returns = self.readiness.returns.get(replica["http"], 0)
-            call = caller.call(replica[caller.protocol], row, returns)
+            call = caller.call(replica, row, returns)
             version, values = await asyncio.wait_for(call, self.plan.timeout_s)
         except (Exception, asyncio.CancelledError) as error:  # whatever the client shows is what was lost
             record["error"] = describe(error)

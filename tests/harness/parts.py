@@ -21,8 +21,15 @@ HERE = Path(__file__).parent
 T = TypeVar("T")
 
 
+class NotYet(Exception):
+    """What a look at something saw instead of what is waited for."""
+
+
 def until(what: str, look: Callable[[], T | None], limit_s: float = 30.0, every_s: float = 0.05) -> T:
-    """The first truthy answer of `look`, or a failure that says what was waited for and last seen."""
+    """The first truthy answer of `look`, or a failure that says what was waited for and last seen.
+
+    `look` may raise NotYet to say what it saw.
+    """
     deadline = time.monotonic() + limit_s
     last: object = None
     while time.monotonic() < deadline:
@@ -30,7 +37,7 @@ def until(what: str, look: Callable[[], T | None], limit_s: float = 30.0, every_
             last = look()
             if last:
                 return last
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, NotYet) as error:
             last = repr(error)
         time.sleep(every_s)
     raise AssertionError(f"after {limit_s} s still waiting for {what}; last seen: {str(last)[:2000]}")
@@ -89,6 +96,9 @@ class Part:
 
     def kill(self) -> None:
         self.process.kill()
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
         self.process.wait(10)
 
     def stop(self, limit_s: float = 40.0) -> int:

@@ -35,8 +35,8 @@ class Fake:
     def kubectl(self) -> Sequence[str]:
         return ["true"]
 
-    def load(self, archive: Path, name: str) -> None:
-        self.asked.append(f"load {name}")
+    def load(self, archive: Path, *names: str) -> None:
+        self.asked.append(f"load {' '.join(names)}")
 
     def inside(self, command: Sequence[str]) -> Sequence[str]:
         return command
