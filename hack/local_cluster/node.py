@@ -94,10 +94,11 @@ class Node:
         containers.load(archive, *names)
 
     def inside(self, command: Sequence[str]) -> Sequence[str]:
+        into = network.enter()
         path = f"{self._programs()}:{os.environ.get('PATH', '')}"
         set_up = [f"KUBECONFIG={kubeconfig_of(ADMINISTRATOR)}", f"KUBECACHEDIR={KUBECTL_CACHE}", f"PATH={path}"]
         # nsenter leaves the folder that it is called in.
-        return [*network.enter(), "env", *set_up, "sh", "-c", 'cd "$0" && exec "$@"', str(Path.cwd()), *command]
+        return [*into, "env", *set_up, "sh", "-c", 'cd "$0" && exec "$@"', str(Path.cwd()), *command]
 
     def _programs(self) -> Path:
         """Where kube-apiserver, etcd and kubectl lie."""

@@ -59,7 +59,7 @@ def _decide(draft: Draft, scene: Scene) -> Draft:
     else:
         decided = promotion.promote(draft, scene)
     full = scene.observed.full and fitting.grows(draft.entry, decided.entry)
-    return _waiting(draft, scene.target, scene.observed.full) if full else decided
+    return _waiting(draft, scene, scene.target) if full else decided
 
 
 def _heard_before(rollout: Rollout, spec: Served) -> Target | None:
@@ -80,14 +80,17 @@ def _unheard(draft: Draft) -> Draft:
     return msgspec.structs.replace(draft, phase=_resting(draft), reason=UNHEARD, conditions=_wanting(None, None))
 
 
-def _waiting(draft: Draft, target: Target, full: str) -> Draft:
-    """What is asked for would make the catalog grow, and has not begun: its clock does not run."""
+def _waiting(draft: Draft, scene: Scene, target: Target) -> Draft:
+    """What is asked for would make the catalog grow, and has not begun: its clock does not run. That the alias left a
+    refused version is noted, for its return is the retry."""
+    full = scene.observed.full
+    rollout = memory.refusals(draft.rollout, target, draft.entry, scene.now).rollout
     routed = draft.entry.routed if draft.entry else ""
     what = f"what changed of version {routed}" if target.version == routed else f"version {target.version}"
     keeps = f"version {routed} keeps serving" if routed else "nothing serves"
     return msgspec.structs.replace(
         draft,
-        rollout=msgspec.structs.replace(draft.rollout, candidate=None),
+        rollout=msgspec.structs.replace(rollout, candidate=None),
         phase=_resting(draft),
         reason=f"{what} waits: {full}; {keeps}",
         conditions={fitting.TOO_LARGE: full},

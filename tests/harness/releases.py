@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # it and today. At each release it moves to the commit that was released before.
 BEFORE = "29f9874a504bb57bfa44dedba5ff8f6e9a461f1d"
 FEATURES = 'FEATURES = frozenset({"weights", "aliases", "sticky", "match"})'  # in the tree of BEFORE
-PACKAGES = {"server": "fairlead_server", "operator": "fairlead_operator"}
+FOLDERS = ("server", "operator")
+PACKAGES = {"fairlead_server": "server", "fairlead_operator": "operator", "fairlead_cli": "operator"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +35,15 @@ class Release:
 
     @property
     def path(self) -> str:
-        return os.pathsep.join(str(self.tree / folder) for folder in PACKAGES)
+        return os.pathsep.join(str(self.tree / folder) for folder in FOLDERS)
 
     def check(self) -> None:
         """Its own packages are what a process of it imports."""
-        code = "".join(f"import {package}; print({package}.__file__);" for package in PACKAGES.values())
+        code = "".join(f"import {package}; print({package}.__file__);" for package in PACKAGES)
         found = subprocess.run(
             [sys.executable, "-c", code], env=self._env(), capture_output=True, text=True, timeout=60
         )
-        own = [str(self.tree / folder / package / "__init__.py") for folder, package in PACKAGES.items()]
+        own = [str(self.tree / folder / package / "__init__.py") for package, folder in PACKAGES.items()]
         assert found.stdout.splitlines() == own, found
 
     def runs(self, pid: int) -> bool:
@@ -78,7 +79,7 @@ def release_before(folder: Path, *, without: tuple[str, ...] = ()) -> Release:
     """`without`: features that its server then neither tells nor takes. All of the history knows the same ones, so this
     line of it is what an older release would have had."""
     packed = folder / "before.tar"
-    command = ["git", "-C", str(ROOT), "archive", "--output", str(packed), BEFORE, *PACKAGES]
+    command = ["git", "-C", str(ROOT), "archive", "--output", str(packed), BEFORE, *FOLDERS]
     git = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert git.returncode == 0, (
         f"the release before, commit {BEFORE}, is not in this repository ({git.stderr.strip()}). "
@@ -91,7 +92,8 @@ def release_before(folder: Path, *, without: tuple[str, ...] = ()) -> Release:
     if without:
         _unlearn(tree / "server" / "fairlead_server" / "models" / "catalog.py", without)
     release = Release("before", tree)
-    release.check()
+    for one in (release, TODAY):
+        one.check()
     return release
 
 

@@ -257,6 +257,25 @@ def test_promotions_wait_for_each_other(site: Site) -> None:
     assert waiting(site) == []
 
 
+def test_an_alias_that_waited_elsewhere_has_left(site: Site) -> None:
+    """From a refused version to one that has no room, and back: that is the retry of the refused one."""
+    site.carrier.largest += 1000
+    second = site.world[site.registry.models["m3"].versions["2"].source]
+    second.broken = "no memory"
+    site.registry.promote("m3", "2")
+    site.run(15)
+    assert site.line("m3").phase == Phase.REFUSED
+    second.broken = ""
+    site.carrier.largest = site.carrier.size(read_catalog(site.carrier.data))
+    site.registry.promote("m3", "3")
+    site.run(4)
+    assert waiting(site) == ["m3"]
+    site.carrier.largest += 1000
+    site.registry.promote("m3", "2")
+    site.run(15)
+    assert site.routed("m3") == "2"
+
+
 def test_waiting_costs_nothing(site: Site) -> None:
     """While nothing changes nothing is packed, planned, written or told; also when the operator starts anew."""
     register(site, "n1", "n2")
