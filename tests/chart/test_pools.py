@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from chart.everything import EVERYTHING
 from chart.rendering import (
+    Refused,
     container,
     environment,
     head,
@@ -97,6 +98,14 @@ def test_the_number_of_replicas_may_follow_what_they_measure() -> None:
     assert application["deployments"] == [{"name": "Pool", "max_replicas_per_node": 1}]
     (group,) = objects.one("RayService", "fairlead-elastic")["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     assert group["replicas"] == 2
+
+
+def test_a_drain_waits_until_the_probe_has_noticed() -> None:
+    """A replica that leaves a pod which stays is taken out of the Service by its readiness probe alone."""
+    slow = {"readiness": {"periodSeconds": 3}}
+    with pytest.raises(Refused, match=r"drain.balancerSeconds is 5: Services may take 8 s to notice"):
+        pool(probes=slow)
+    assert pool(probes=slow, drain={"balancerSeconds": 8}).of("RayService")
 
 
 def test_the_head_runs_nothing() -> None:

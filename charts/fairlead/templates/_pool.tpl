@@ -100,7 +100,7 @@ metadata:
   annotations: {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  {{- /* For Ray's autoscaler: KubeRay lets this account read the pool's pods and change their number. */}}
+  {{- /* For Ray's autoscaler: KubeRay gives this account rights on pods and RayClusters of the namespace. */}}
   serviceAccountName: {{ .full }}-head
   automountServiceAccountToken: true
   {{- include "fairlead.pullsecrets" .root | nindent 2 }}
