@@ -1,6 +1,7 @@
 """`hack/cluster`: a whole cluster with KubeRay on this machine, up and down.
 
-hack/cluster up                  kind where Docker works, else a node of its own (needs root); ready when it ends
+hack/cluster up                  kind where Docker works (unless FAIRLEAD_CLUSTER=node), else a node of its own (needs
+                                 root); ready when it ends
 hack/cluster down                takes it down; images and built programs are kept
 hack/cluster image SOURCE NAME...  an archive of one image, or the folder of a root file system, gets these names
 hack/cluster exec COMMAND...     runs COMMAND where Services can be reached, with kubectl and KUBECONFIG
@@ -23,6 +24,7 @@ from local_cluster.kind import Kind
 from local_cluster.node import Node
 
 WRONG_ARGUMENTS = 2
+ALWAYS = "FAIRLEAD_CLUSTER"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -87,9 +89,9 @@ def _alone() -> AbstractContextManager[None]:
 
 
 def _backend() -> Backend:
-    """The one that is up already goes on being it."""
+    """The one that is up already goes on being it. FAIRLEAD_CLUSTER=node: no kind, whatever works."""
     node = Node()
-    return node if node.is_up() or not kind.works() else Kind()
+    return node if node.is_up() or os.environ.get(ALWAYS) == "node" or not kind.works() else Kind()
 
 
 def _say(line: str) -> None:

@@ -47,7 +47,7 @@ class Kind:
 
     def load(self, archive: Path, *names: str) -> None:
         call([self._program(), "load", "image-archive", str(archive), "--name", NAME], limit_s=LOAD_S)
-        found = called(archive)
+        found = _canonical(called(archive))
         for name in names:
             if name != found:
                 tag = ["ctr", "--namespace=k8s.io", "images", "tag", "--force", found, name]
@@ -65,6 +65,14 @@ class Kind:
         return shutil.which("kind") or str(
             cache.made(built, lambda into: modules.build("kind", ["sigs.k8s.io/kind"], into, say), say) / "kind"
         )
+
+
+def _canonical(name: str) -> str:
+    """As containerd calls what Docker calls `name`."""
+    host, slash, _ = name.partition("/")
+    if not slash:
+        return f"docker.io/library/{name}"
+    return name if "." in host or ":" in host or host == "localhost" else f"docker.io/{name}"
 
 
 def _kubectl() -> Path:
