@@ -26,6 +26,16 @@ def load(archive: Path, *names: str) -> None:
     for name in names:
         if name not in digests:
             _ctr("images", "tag", "--force", next(iter(digests)), name)
+    unnamed = nameless(_ctr("images", "list"))
+    if unnamed:
+        _ctr("images", "remove", *unnamed)  # what its name was taken from would fill the disk, a build at a time
+
+
+def nameless(listed: str) -> list[str]:
+    """The references of images that have no other name than the kubelet's for every image, `sha256:...`."""
+    rows = [line.split()[:3] for line in listed.splitlines()[1:]]
+    named = {digest for name, _, digest in rows if not name.startswith("sha256:")}
+    return [name for name, _, digest in rows if digest not in named]
 
 
 def clear() -> None:
