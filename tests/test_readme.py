@@ -1,4 +1,4 @@
-"""The README names only what is there. Its client commands are run by the end-to-end tests."""
+"""The README names only what is there. Its clients' commands are run by the end-to-end tests, a cluster's in pods."""
 
 import re
 import subprocess
@@ -21,9 +21,9 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_two_commands_are_there() -> None:
-    """`hack/demo` and `hack/test`, and they can be run."""
-    scripts = [line for line in SHELL if line.startswith("hack/")]
-    assert scripts == ["hack/demo", "hack/test"]
+    """`hack/demo` and `hack/test` come first, and every script that is named can be run."""
+    scripts = [line.split()[0] for line in SHELL if line.startswith("hack/")]
+    assert scripts[:2] == ["hack/demo", "hack/test"]
     assert all((ROOT / script).stat().st_mode & 0o111 for script in scripts)
 
 
