@@ -162,7 +162,8 @@ def readme_commands(at: dict[str, Any]) -> None:
     def here(text: str) -> str:
         return text.replace("http://127.0.0.1:8000", at["http"]).replace("127.0.0.1:8001", at["grpc"])
 
-    fenced = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+    section = README.partition("## What a client does")[2].partition("\n## ")[0]
+    fenced = re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL)
     curls = [line for _, text in fenced for line in text.splitlines() if line.startswith("curl ")]
     assert len(curls) == 2
     for line in curls:
