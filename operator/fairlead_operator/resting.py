@@ -2,8 +2,8 @@
 
 A plan that changed nothing (entry, memory, no event) stays the plan until something that it was made of changes:
 what is asked for, what is stored, whether more can be, what the replicas say of that model, or, where a hold ends, the
-time. Readings are
-no input: a model under traffic rests, too. This module must know what plan.py reads, and its test compares the two.
+time. Readings are no input: a model under traffic rests, too. This module must know what plan.py reads, and its test
+compares the two.
 """
 
 from __future__ import annotations

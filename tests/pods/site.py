@@ -22,6 +22,7 @@ KINDS = ["http", "http-new", "grpc", "grpc-new", "grpc-retry"]
 BARE = "grpc-new"  # a new channel for each request, and no retry: what a killed listener's kernel queue costs is its
 RATE = 8.0  # of each kind: two cores carry Ray's and Kubernetes' own starts as well
 CHANGE_S = 420.0  # Ray's start on two busy cores, twice
+PROMOTED_S = 120.0
 VALUES = Path(__file__).with_name("values.yaml")
 
 
@@ -94,19 +95,19 @@ class Site:
     def served(self, name: str) -> Object:
         return get("servedmodel", name, f"--namespace={NAMESPACE}")
 
-    def promote(self, model: str, version: str, name: str = "", limit_s: float = 120.0) -> float:
+    def promote(self, model: str, version: str) -> float:
         """Moves the alias; the seconds until its ServedModel says that the version has the traffic everywhere."""
         started = time.monotonic()
         self.registry.promote(model, version)
 
         def serves() -> bool:
-            found = self.served(name or model)
+            found = self.served(model)
             status = found.get("status", {})
             if status.get("stable", {}).get("version") != version or not true(found, "Ready"):
                 raise NotYet(json.dumps({key: status.get(key) for key in ("phase", "reason", "stable")}))
             return True
 
-        until(f"{model} {version} to serve", serves, limit_s, every_s=0.2)
+        until(f"{model} {version} to serve", serves, PROMOTED_S, every_s=0.2)
         return time.monotonic() - started
 
     def load(self, model: str, versions: dict[str, Any], folder: Path, **more: Any) -> Load:
