@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.parts import Part, Replica, fairlead, port_flags
+from harness.parts import Part, Replica, fairlead, port_flags, until
 
 ROOT = Path(__file__).resolve().parents[2]
 # Nothing is released yet: this is the last commit before the work on Kubernetes began, so all of that work lies between
@@ -48,7 +48,10 @@ class Release:
 
     def runs(self, pid: int) -> bool:
         """Whether this process, or child of one, was started to import this release."""
-        return f"PYTHONPATH={self.path}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        environ = Path(f"/proc/{pid}/environ")
+        # Popen returns in the middle of exec: for a moment the old environment is gone and the new one not there yet.
+        found = until(f"process {pid} to have an environment", environ.read_bytes, 10, every_s=0.01)
+        return f"PYTHONPATH={self.path}".encode() in found.split(b"\0")
 
     def serve(self, replica: Replica, folder: Path, catalog: Path) -> Part:
         """A replica without Ray, which leaves as one behind a balancer does."""
