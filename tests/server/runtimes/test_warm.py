@@ -16,7 +16,7 @@ from fairlead_server.models.settings import Padding, VersionSettings
 from fairlead_server.models.signature import Signature, TensorSpec
 from fairlead_server.runtimes import LoadFailure, RunFailure
 from fairlead_server.runtimes.onnx import open_session
-from fairlead_server.runtimes.warm import measure, rehearse, resident_bytes
+from fairlead_server.runtimes.warm import measure, rehearse
 from fairlead_server.testing import FakeSession
 
 EXAMPLE = {"x": np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)}
@@ -178,16 +178,6 @@ def test_real_models(tmp_path: Path, build: Callable[[Path], Any], batching: boo
     profile = told(open_session(tmp_path, VersionSettings(), 1), max_batch_size=8)
     assert profile.smoke.passed
     assert (profile.batching, reason in profile.batching_reason) == (batching, True), profile.batching_reason
-
-
-def test_bytes_are_what_loading_added(tmp_path: Path) -> None:
-    """Measured from before the session was opened."""
-    onnx_models.build_large(tmp_path / "model.onnx", megabytes=48)
-    before = resident_bytes()
-    session = open_session(tmp_path, VersionSettings(), 1)
-    profile = measure(session, VersionSettings(), before)
-    session.close()
-    assert 40 * 2**20 < profile.bytes < 200 * 2**20
 
 
 TEXT = {"ids": Padding(mask="mask", trim={"states": 1})}

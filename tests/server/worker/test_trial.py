@@ -70,16 +70,19 @@ def test_a_trial_has_a_low_priority_and_no_doors(ports: Ports, tmp_path: Path) -
 
 
 def test_a_trial_takes_one_version_after_the_other(ports: Ports, tmp_path: Path) -> None:
-    """It closes each before it tells the verdict, so the second is measured as the first was."""
+    """It closes each before it tells the verdict, so the second is measured as the first was: by what it took."""
 
     async def story() -> None:
-        path = onnx_models.build_linear(tmp_path / "3" / "model.onnx")
+        large = onnx_models.build_large(tmp_path / "3" / "model.onnx", megabytes=48)
+        small = onnx_models.build_linear(tmp_path / "4" / "model.onnx")
         async with Process("trial", ports, name="trial") as trial:
             taken = []
-            for uid in ("add-3a", "add-4a"):
-                trial.load(uid, path)
-                taken.append((await trial.moved(uid, State.READY)).profile.bytes)
-            assert max(taken) < 8 * 2**20
+            for path in (large, small, large):
+                trial.load(f"add-{len(taken)}a", path)
+                taken.append((await trial.moved(f"add-{len(taken)}a", State.READY)).profile.bytes)
+            assert 40 * 2**20 < taken[0] < 200 * 2**20
+            assert taken[1] < 8 * 2**20
+            assert 40 * 2**20 < taken[2] < 200 * 2**20
 
     asyncio.run(story())
 
