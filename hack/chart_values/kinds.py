@@ -13,7 +13,6 @@ Schema = dict[str, Any]
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 BYTES = r"^[0-9]+(k|Ki|M|Mi|G|Gi|T|Ti)?$"  # the chart multiplies these itself
 LABEL = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
-FILLED_LABEL = r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 NAME = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$"
 
 
@@ -54,6 +53,7 @@ def defined(name: str) -> Schema:
 SWITCH: Schema = {"type": "boolean"}
 TEXT = words()
 NUMBER_OR_NONE: Schema = {"type": ["integer", "null"], "minimum": 0}
+USER: Schema = {"type": ["integer", "null"], "minimum": 1}  # the restricted standard has no root
 QUANTITY_VALUE: Schema = {"type": ["string", "number"], "pattern": QUANTITY}
 STRINGS = by_name(TEXT)
 LABELS = by_name(words(LABEL))
@@ -151,10 +151,8 @@ DEFINITIONS: dict[str, Schema] = {
             projected=ANYTHING,
         )
     ),
-    "peers": rows(
-        fields(
-            namespaceSelector=defined("selector"), podSelector=defined("selector"),
-            ipBlock=fields(("cidr",), cidr=TEXT, **{"except": rows(TEXT)}),
-        )
+    "peer": fields(
+        namespaceSelector=defined("selector"), podSelector=defined("selector"),
+        ipBlock=fields(("cidr",), cidr=TEXT, **{"except": rows(TEXT)}),
     ),
 }  # fmt: skip

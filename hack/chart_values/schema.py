@@ -6,13 +6,13 @@ from chart_values.kinds import (
     ACCESS_MODES,
     BYTES,
     DEFINITIONS,
-    FILLED_LABEL,
     LABELS,
     NAME,
     NUMBER_OR_NONE,
     STRINGS,
     SWITCH,
     TEXT,
+    USER,
     Schema,
     defined,
     fields,
@@ -22,9 +22,11 @@ from chart_values.kinds import (
     whole,
     words,
 )
+from fairlead_operator.spec import INSTALLATION, RESERVED
 
 POOL_NAME = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$"
 NAMESPACES = rows(words("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"))
+PEERS = rows(defined("peer"))
 SIZE: Schema = {"type": "string", "pattern": BYTES}
 SIZE_OR_NONE: Schema = {"type": "string", "pattern": f"^$|{BYTES}"}
 
@@ -139,18 +141,18 @@ VALUES = fields(
     **{"global": {"type": "object"}},  # Helm's own, of a chart that this one is part of
     nameOverride=TEXT,
     fullnameOverride=TEXT,
-    installation=words(FILLED_LABEL),
+    installation={**words(f"^{INSTALLATION}$"), "not": {"enum": sorted(RESERVED)}},
     commonLabels=LABELS,
     clusterDomain=TEXT,
     rayVersion=words(r"^[0-9]+\.[0-9]+\.[0-9]+$"),
     image=fields(**IMAGE, pullSecrets=rows(words(NAME))),
     mlflow=fields(
-        uri=words("^$|^https?://|^databricks"),
+        uri=words("^$|^https?://.|^databricks://"),
         secret=fields(name=words(NAME), uriKey=TEXT, usernameKey=TEXT, passwordKey=TEXT, tokenKey=TEXT),
     ),
     ca=fields(configMap=words(NAME), secret=words(NAME), key=TEXT),
     proxy=fields(httpProxy=TEXT, httpsProxy=TEXT, noProxy=TEXT),
-    security=fields(runAsUser=NUMBER_OR_NONE, runAsGroup=NUMBER_OR_NONE, fsGroup=NUMBER_OR_NONE),
+    security=fields(runAsUser=USER, runAsGroup=NUMBER_OR_NONE, fsGroup=NUMBER_OR_NONE),
     control=fields(existingSecret=words(NAME)),
     crd=fields(install=SWITCH),
     rbac=fields(create=SWITCH, scope=one_of("cluster", "namespaced")),
@@ -161,9 +163,7 @@ VALUES = fields(
         "additionalProperties": defined("pool"),
     },
     poolDefaults=defined("pool"),
-    networkPolicy=fields(
-        enabled=SWITCH, clients=defined("peers"), prometheus=defined("peers"), kuberay=defined("peers")
-    ),
+    networkPolicy=fields(enabled=SWITCH, clients=PEERS, prometheus=PEERS, kuberay={**PEERS, "minItems": 1}),
     monitoring=fields(
         kind=one_of("none", "ServiceMonitor", "PodMonitor"), labels=LABELS, interval=words("^[0-9]+(s|m)$")
     ),
@@ -175,8 +175,5 @@ def schema() -> Schema:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **VALUES,
-        "definitions": {
-            **DEFINITIONS,
-            "pool": {**POOL, "type": ["object", "null"]},
-        },  # `pools: {gpu: }` is all defaults
+        "definitions": {**DEFINITIONS, "pool": POOL},
     }

@@ -27,6 +27,7 @@ VERBS = ("approve", "promote", "abort", "rollback", "pause")
 DEFAULT_ALIAS = "champion"
 DEFAULT_HOLD_S = 600.0
 SETTINGS = "settings."
+INSTALLATION = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # Words after `fairlead.` that are tags of ours: an installation of that name could not be told from them.
 RESERVED = frozenset(
     {"serve", "alias", "name", "pool", "strategy", "hold", "settings", "status", "digest", "allow_signature_change"}
@@ -67,7 +68,7 @@ class Tags:
     """The keys of one installation: `fairlead.status`, or `fairlead.staging.status` where it has a name of its own."""
 
     def __init__(self, installation: str = "default") -> None:
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", installation) or installation in RESERVED:
+        if not re.fullmatch(INSTALLATION, installation) or installation in RESERVED:
             raise SpecFault(
                 "installation", f"{installation!r}: use lower-case letters, digits and dashes, no tag's name"
             )

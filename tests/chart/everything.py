@@ -54,7 +54,7 @@ EVERYTHING: dict[str, Any] = {
             "service": {"type": "LoadBalancer", "annotations": {"lb": "internal"}, "nodePorts": {"http": 30800}},
             "head": {"nodeSelector": {"pool": "infra"}, "podLabels": {"a": "b"}, "podAnnotations": {"c": "d"}},
         },
-        "small": None,
+        "small": {},
         "elastic": {"autoscaling": {"enabled": True, "least": 2, "most": 8, "targets": {"busy": 0.5}}},
     },
     "networkPolicy": {"clients": [{"namespaceSelector": {"matchLabels": {"models": "yes"}}}]},

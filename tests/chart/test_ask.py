@@ -84,11 +84,18 @@ def test_each_routed_model_is_asked_once_with_made_up_values(pool: Pool, tmp_pat
     assert not [path for path, _ in pool.asked if "loaded" in path]
 
 
-def test_without_a_catalog_there_is_nothing_to_ask(pool: Pool, tmp_path: Path) -> None:
-    status, said = ask(pool.url, str(tmp_path / "none"), "5")
+def test_a_pool_without_models_is_asked_whether_it_is_ready(pool: Pool, tmp_path: Path) -> None:
+    status, said = ask(pool.url, str(catalog(tmp_path)), "5")
     assert status == 0
-    assert "no catalog yet" in said
-    assert not pool.asked
+    assert "no model has a route" in said
+    assert [path for path, _ in pool.asked] == ["/v2/health/ready"]
+
+
+def test_a_pool_without_a_catalog_fails_the_test_and_the_operator_is_named(pool: Pool, tmp_path: Path) -> None:
+    pool.answers["/v2/health/ready"] = 503
+    status, said = ask(pool.url, str(tmp_path / "none"), "0.1")
+    assert status == 1
+    assert "no catalog is stored for it" in said
 
 
 @pytest.mark.parametrize(("answer", "status"), [(500, 1), (503, 1), (400, 0)])

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from chart.everything import EVERYTHING
-from chart.rendering import NAMESPACE, container, environment, mounted, operator_file, pods, render
+from chart.rendering import (
+    NAMESPACE,
+    ROOT,
+    Refused,
+    container,
+    environment,
+    mounted,
+    operator_file,
+    pods,
+    render,
+)
 
 from fairlead_operator.config import parse
 
@@ -45,9 +56,42 @@ def test_its_settings_are_those_of_the_values() -> None:
     assert config.pools["default"].allowed_namespaces == ()
 
 
+@pytest.mark.parametrize("example", sorted((ROOT / "manifests").glob("values-*.yaml")), ids=lambda path: path.stem)
+def test_the_operator_takes_the_file_of_each_example(example: Path) -> None:
+    parse(operator_file(render({}, "--namespace", "fairlead", "--values", str(example))))
+
+
 def test_tags_may_choose_every_pool_and_are_made_into_objects_of_the_releases_namespace() -> None:
     tags = operator_file(render({"pools": {"gpu": {}}}))["tags"]
-    assert tags == {"enabled": True, "namespace": NAMESPACE, "pools": ["default", "gpu"]}
+    assert tags == {"enabled": True, "namespace": NAMESPACE, "pools": []}
+
+
+def test_a_pool_for_other_namespaces_is_none_that_tags_can_name() -> None:
+    """Left to itself the operator refuses each such model; named here it would not start."""
+    theirs = {"gpu": {"allowedNamespaces": ["vision"]}}
+    assert parse(operator_file(render({"pools": theirs}))).tags.pools == ()
+    with pytest.raises(Refused, match=r'"gpu", whose allowedNamespaces do not hold "ml"'):
+        render({"pools": theirs, "operator": {"tags": {"pools": ["gpu"]}}})
+    assert render({"pools": theirs, "operator": {"tags": {"pools": ["gpu"], "enabled": False}}})
+
+
+@pytest.mark.parametrize("create", [True, False], ids=["roles", "no roles"])
+def test_tagged_models_are_made_where_the_operator_looks(create: bool) -> None:
+    with pytest.raises(Refused, match=r'tags.namespace is "ml", and operator.watchNamespaces does not hold it'):
+        render({"rbac": {"create": create}, "operator": {"watchNamespaces": ["team-a"]}})
+
+
+@pytest.mark.parametrize("name", ["Staging", "team_a", "status", "", "-x"])
+def test_an_installation_that_the_operator_would_refuse_is_refused(name: str) -> None:
+    with pytest.raises(Refused, match="installation"):
+        render({"installation": name})
+
+
+def test_an_installation_may_look_like_a_number() -> None:
+    objects = render({"installation": "2025"})
+    assert parse(operator_file(objects)).installation == "2025"
+    labels = [found["metadata"]["labels"] for found in objects.all if "labels" in found["metadata"]]
+    assert {one["fairlead.dev/installation"] for one in labels} == {"2025"}
 
 
 def test_without_a_cluster_role_it_watches_the_releases_namespace() -> None:

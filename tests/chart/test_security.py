@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from chart.everything import EVERYTHING
-from chart.rendering import NAMESPACE, Objects, environment, mounted, pods, render
+from chart.rendering import NAMESPACE, Objects, Refused, environment, mounted, pods, render
 
 ALL = pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
 
@@ -49,11 +49,29 @@ def test_accounts_carry_a_clouds_annotations() -> None:
     assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/models"}
     given = {"create": False, "name": "mine"}
     objects = render({"operator": {"serviceAccount": given}, "pools": {"default": {"serviceAccount": given}}})
-    assert objects.names("ServiceAccount") == ["fairlead-default-head"]
+    assert not objects.of("ServiceAccount")
     accounts = {what: pod["spec"].get("serviceAccountName") for what, pod in pods(objects).items()}
-    assert accounts.pop("head of fairlead-default") == "fairlead-default-head"
+    assert accounts.pop("head of fairlead-default") is None  # KubeRay's own
     assert set(accounts.values()) == {"mine", None}
     assert {binding["subjects"][0]["name"] for binding in objects.of("RoleBinding")} == {"mine"}
+
+
+def test_pools_may_share_an_account() -> None:
+    account = {"name": "reader", "annotations": {"role": "a"}}
+    objects = render({"poolDefaults": {"serviceAccount": account}, "pools": {"more": {}}})
+    assert objects.names("ServiceAccount") == ["fairlead-operator", "reader"]
+    other = {"serviceAccount": {"annotations": {"role": "b"}}}
+    with pytest.raises(Refused, match='"reader" is made twice, with other annotations for the pool "more"'):
+        render({"poolDefaults": {"serviceAccount": account}, "pools": {"more": other}})
+
+
+def test_the_platform_may_choose_who_the_containers_are_but_not_root() -> None:
+    given = {"runAsUser": None, "runAsGroup": 0, "fsGroup": 0}
+    for pod in pods(render({"security": given})).values():
+        security = pod["spec"]["securityContext"]
+        assert {key: security.get(key) for key in given} == given
+    with pytest.raises(Refused, match="runAsUser"):
+        render({"security": {"runAsUser": 0}})
 
 
 def test_credentials_come_from_a_secret_and_reach_operator_and_pools() -> None:
@@ -78,6 +96,17 @@ def test_a_ca_and_a_proxy_reach_whoever_leaves_the_cluster() -> None:
         assert item == {"key": "bundle.pem", "path": "ca.crt"}
         assert found["HTTPS_PROXY"] == found["https_proxy"] == "http://proxy:3128"
         assert found["NO_PROXY"].endswith(",.cluster.local,$(KUBERNETES_SERVICE_HOST),.example.com")
+
+
+@pytest.mark.parametrize(
+    ("uri", "direct"),
+    [("http://mlflow:5000", True), ("http://mlflow", True), ("https://mlflow.example.com", False), ("", False)],
+)
+def test_a_registry_of_the_same_namespace_is_reached_without_the_proxy(uri: str, direct: bool) -> None:
+    given = {"uri": uri, "secret": {"name": "mlflow", "uriKey": "" if uri else "uri"}}
+    objects = render({"mlflow": given, "proxy": {"httpProxy": "http://proxy:3128"}})
+    for what in ("Deployment fairlead-operator", "pool of fairlead-default"):
+        assert ("mlflow" in environment(pods(objects)[what])["NO_PROXY"].split(",")) == direct
 
 
 def test_the_token_is_made_where_none_is_named() -> None:
@@ -105,6 +134,17 @@ def test_every_pod_runs_the_same_image(image: dict[str, str], wanted: str) -> No
     for pod in pods(objects).values():
         assert [(one["image"], one["imagePullPolicy"]) for one in pod["spec"]["containers"]] == [(wanted, "Always")]
         assert pod["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+
+
+def test_a_pool_with_an_image_of_its_own_does_not_run_the_digest_of_another() -> None:
+    objects = render({
+        "image": {"digest": "sha256:" + "0" * 64},
+        "pools": {"gpu": {"image": {"tag": "gpu"}}, "registry": {"image": {"registry": "other.example.com"}}},
+    })  # fmt: skip
+    images = {what: {one["image"] for one in pod["spec"]["containers"]} for what, pod in pods(objects).items()}
+    assert images["pool of fairlead-gpu"] == images["head of fairlead-gpu"] == {"fairlead:gpu"}
+    assert images["pool of fairlead-default"] == {"fairlead@sha256:" + "0" * 64}
+    assert images["pool of fairlead-registry"] == {"other.example.com/fairlead@sha256:" + "0" * 64}
 
 
 # --- rights

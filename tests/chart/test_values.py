@@ -94,6 +94,9 @@ def test_a_misspelt_key_is_refused_wherever_keys_are_known(place: tuple[Any, ...
         ({"pools": {"default": {"memoryLimit": "3.5 GB"}}}, "memoryLimit"),
         ({"pools": {"default": {"logLevel": "loud"}}}, "logLevel"),
         ({"rbac": {"scope": "clusterwide"}}, "rbac.scope"),
+        ({"pools": {"gpu": None}}, "pools.gpu: Invalid type"),
+        ({"networkPolicy": {"kuberay": []}}, "at least 1 items"),
+        ({"mlflow": {"uri": "databricks"}}, "mlflow.uri"),
     ],
 )
 def test_helm_refuses_what_cannot_be_meant(values: dict[str, Any], complaint: str) -> None:
@@ -106,7 +109,8 @@ def test_helm_refuses_what_cannot_be_meant(values: dict[str, Any], complaint: st
     [
         ({"mlflow": {"uri": ""}}, "MLflow's address is missing"),
         ({"pools": {"default": None}}, "there is no pool"),
-        ({"pools": {"operator": {}}}, "cannot be called operator"),
+        ({"pools": {"operator": {}}}, 'cannot be called "operator"'),
+        ({"pools": {"default-metrics": {}}}, 'cannot be called "default-metrics"'),
         ({"pools": {"a-pool-with-a-long-name": {}}, "fullnameOverride": "a-name-of-a-long-release"}, "KubeRay takes"),
         ({"operator": {"tags": {"pools": ["gpu"]}}}, 'names "gpu", and there is no such pool'),
         ({"operator": {"watchNamespaces": ["team-a"]}}, "watchNamespaces does not hold it"),

@@ -4,7 +4,7 @@
     ask.py BASE_URL CATALOG_FILE LIMIT_SECONDS
 
 Only the standard library. The values sent are made up, so a model may refuse them (4xx); what fails the test is a pool
-that is not ready although it has models, or an inference that the pool could not do (5xx).
+that does not become ready, or an inference that the pool could not do (5xx).
 """
 
 import gzip
@@ -23,22 +23,22 @@ LEAST_S = 0.1
 
 
 def main(base, catalog_file, limit_s):
-    models = routed(pathlib.Path(catalog_file))
-    if not models:
-        print("the pool has no catalog yet, or no model has a route: nothing more to ask. Promote one, and ask again")
-        return 0
+    catalog = pathlib.Path(catalog_file)
     status = wait_ready(base, time.monotonic() + limit_s)
     if status != 200:
         print(f"{base} is not ready after {limit_s:g} s: {status}")
+        if not catalog.is_file():
+            print("no catalog is stored for it; the operator stores one when MLflow has answered: see the operator's log")
         return 1
+    models = routed(catalog) if catalog.is_file() else []
+    if not models:
+        print("the pool is ready, and no model has a route: nothing more to ask. Promote one, and ask again")
     answered = [infers(base, model) for model in models]
     return int(not all(answered))
 
 
 def routed(catalog):
     """The names of the models that requests without a version reach."""
-    if not catalog.is_file():
-        return []
     models = json.loads(gzip.decompress(catalog.read_bytes())).get("models", {})
     return sorted(name for name, model in models.items() if any(model.get("route", {}).get("weights", {}).values()))
 

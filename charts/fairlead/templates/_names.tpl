@@ -18,8 +18,8 @@
 {{- if or (gt (len $name) 47) (not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name)) -}}
 {{- fail (printf "the pool's RayService would be called %q: KubeRay takes at most 47 of a-z, 0-9 and -, from a letter on. Shorten the pool's name, or set fullnameOverride" $name) -}}
 {{- end -}}
-{{- if eq .name "operator" -}}
-{{- fail "a pool cannot be called operator: the operator's objects are" -}}
+{{- if regexMatch "^operator$|-(head|metrics|control|catalog)$" .name -}}
+{{- fail (printf "a pool cannot be called %q: objects of the operator or of another pool may be called so" .name) -}}
 {{- end -}}
 {{- $name -}}
 {{- end -}}
@@ -37,7 +37,7 @@ app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-fairlead.dev/installation: {{ .root.Values.installation }}
+fairlead.dev/installation: {{ .root.Values.installation | quote }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -63,9 +63,10 @@ fairlead.dev/serving: "true"
 {{- .Values.control.existingSecret | default (printf "%s-control" (include "fairlead.fullname" .)) -}}
 {{- end -}}
 
-{{/* dict "root" $ "image" OVERRIDES */}}
+{{/* dict "root" $ "image" OVERRIDES. Another tag or repository is another image: the digest is not its. */}}
 {{- define "fairlead.image" -}}
 {{- $image := deepCopy .root.Values.image -}}
+{{- if or .image.tag .image.repository }}{{ $_ := set $image "digest" "" }}{{ end -}}
 {{- include "fairlead.overlay" (dict "onto" $image "from" .image) -}}
 {{- $name := ternary (printf "%s/%s" $image.registry $image.repository) $image.repository (ne $image.registry "") -}}
 {{- if $image.digest -}}

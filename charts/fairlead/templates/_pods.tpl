@@ -3,8 +3,9 @@
 {{- define "fairlead.podsecurity" -}}
 runAsNonRoot: true
 {{- range $key := list "runAsUser" "runAsGroup" "fsGroup" }}
-{{- with get $.Values.security $key }}
-{{ $key }}: {{ . | int64 }}
+{{- /* Helm leaves out a key that is null; 0 is a group. */}}
+{{- if not (kindIs "invalid" (index $.Values.security $key)) }}
+{{ $key }}: {{ index $.Values.security $key | int64 }}
 {{- end }}
 {{- end }}
 seccompProfile: {type: RuntimeDefault}
@@ -50,6 +51,9 @@ imagePullSecrets:
 {{- with .Values.proxy }}
 {{- if or .httpProxy .httpsProxy }}
 {{- $none := printf "localhost,127.0.0.1,.svc,.%s,$(KUBERNETES_SERVICE_HOST)" $.Values.clusterDomain }}
+{{- /* A name without a dot is a Service of this namespace. */}}
+{{- $registry := (urlParse $.Values.mlflow.uri).host | default "" | regexFind "^[^:.]+(:|$)" | trimSuffix ":" }}
+{{- if $registry }}{{ $none = printf "%s,%s" $none $registry }}{{ end }}
 {{- range $variable, $value := dict "HTTP_PROXY" .httpProxy "HTTPS_PROXY" .httpsProxy "NO_PROXY" (ternary (printf "%s,%s" $none .noProxy) $none (ne .noProxy "")) }}
 {{- if $value }}
 - {name: {{ $variable }}, value: {{ $value | quote }}}

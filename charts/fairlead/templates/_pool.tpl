@@ -100,8 +100,7 @@ metadata:
   annotations: {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  {{- /* For Ray's autoscaler: KubeRay gives this account rights on pods and RayClusters of the namespace. */}}
-  serviceAccountName: {{ .full }}-head
+  {{- /* KubeRay makes the account, for Ray's autoscaler, and removes it after its Ray cluster. */}}
   automountServiceAccountToken: true
   {{- include "fairlead.pullsecrets" .root | nindent 2 }}
   securityContext: {{- include "fairlead.podsecurity" .root | nindent 4 }}
