@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import httpx
+from harness.parts import free_block
 
 HOST = "127.0.0.1"
 READY_S = 90.0  # two busy cores: the first start also makes the database
@@ -28,7 +28,7 @@ class MlflowServer:
         self.artifacts = folder / "artifacts"
         self.log = folder / "mlflow.log"
         self._database = folder / "mlflow.db"
-        self._port = _free_port()
+        self._port = free_block(1)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -103,10 +103,3 @@ def start_mlflow(folder: Path) -> MlflowServer:
     server = MlflowServer(folder)
     server.start()
     return server
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

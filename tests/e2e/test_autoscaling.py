@@ -11,7 +11,7 @@ import pytest
 from e2e.test_engines import write_catalog
 from harness.parts import Replica, serve_app, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("ray pool")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(500), pytest.mark.xdist_group("ray pool")]
 
 BODY = {"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 4], "data": [1.0, 2.0, 3.0, 4.0]}]}
 
@@ -72,8 +72,9 @@ def test_up_while_it_is_busy_and_down_without_a_loss(tmp_path: Path) -> None:
         "least": 1, "most": 2, "look_s": 0.5,
         "targets": {"busy": 0.05, "queue": 1e9, "refused": 1.0, "ahead_s": 0, "trend_s": 0, "down_s": 8},
     }  # fmt: skip
-    catalog = str(write_catalog(tmp_path))
-    with serve_app(tmp_path, nodes=2, catalog_file=catalog, autoscaling=autoscaling) as replicas:
+    # As long as a Service, here the watch, may take to see that a replica is not ready any more.
+    settings = {"catalog_file": str(write_catalog(tmp_path)), "drain": {"balancer_s": 2.0}, "autoscaling": autoscaling}
+    with serve_app(tmp_path, nodes=2, **settings) as replicas:
         until("one replica", lambda: ready(replicas) >= 1, 120)
         with Callers(replicas, 4) as callers:
             until("the second replica", lambda: ready(replicas) == 2, 90)

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from harness.parts import Part, fairlead, free_block, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("one machine")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480), pytest.mark.xdist_group("one machine")]
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -124,7 +124,7 @@ def test_the_demo_loses_nothing_and_its_data_can_be_taken_up_again(
     ports = ("--pool-port", str(base), "--mlflow-port", str(base + 9))
     began = time.monotonic()
     demo = fairlead("demo", *ports, "--data", str(data), "--summary", str(summary))
-    told = subprocess.run(demo, capture_output=True, text=True, timeout=200, env=os.environ | mark(data))
+    told = subprocess.run(demo, capture_output=True, text=True, timeout=360, env=os.environ | mark(data))
     assert told.returncode == 0, told.stdout + told.stderr
     record_property("demo_s", round(time.monotonic() - began, 1))
     assert "What to try next" in told.stdout
