@@ -15,10 +15,17 @@ class Backend(Protocol):
     name: str
     brings_dns: bool
 
-    def is_up(self) -> bool: ...
+    def is_up(self) -> bool:
+        """It lives, and was `finished`."""
+
+    def prepare(self, say: Say) -> None:
+        """What an earlier one left is gone, and this machine can have one: asked before anything is built."""
 
     def up(self, say: Say) -> None:
         """Nodes are ready; whatever was started is taken down again when they do not get so."""
+
+    def finished(self) -> None:
+        """What belongs into it is there: one that was interrupted before is no cluster."""
 
     def down(self, say: Say) -> None:
         """Nothing of it is left but images; nothing happens where nothing is up."""

@@ -10,6 +10,7 @@ hack/cluster exec COMMAND...     runs COMMAND where Services can be reached, wit
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -40,7 +41,10 @@ def main(arguments: Sequence[str]) -> int:
             case ["image", source, name, *more]:
                 _image(_backend(), Path(source), [name, *more])
             case ["exec", program, *rest]:
-                words = list(_backend().inside([program, *rest]))
+                cluster = _backend()
+                if not cluster.is_up():
+                    raise Unavailable("the cluster is not up: hack/cluster up")
+                words = list(cluster.inside([program, *rest]))
                 os.execvp(words[0], words)  # noqa: S606 - no shell is wanted
             case _:
                 print(__doc__, file=sys.stderr)
@@ -56,6 +60,7 @@ def _up(cluster: Backend) -> None:
         _say("is up already (hack/cluster down ends it)")
         return
     started = time.monotonic()
+    cluster.prepare(_say)
     try:
         for image in addons.images(cluster):
             built_images.archive(image, _say)  # now, and not while a cluster stands there half ready
@@ -64,6 +69,7 @@ def _up(cluster: Backend) -> None:
             addons.dns(cluster, _say)
         addons.check(cluster, _say)
         addons.kuberay(cluster, _say)
+        cluster.finished()
     except BaseException:
         _say("taking down what was started")
         cluster.down(_say)
@@ -99,4 +105,6 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    for ended in (signal.SIGTERM, signal.SIGHUP):  # what is half up is taken down then, too
+        signal.signal(ended, lambda number, _: sys.exit(128 + number))
     sys.exit(main(sys.argv[1:]))

@@ -29,16 +29,22 @@ class Kind:
     brings_dns = True
 
     def is_up(self) -> bool:
-        return NAME in call([self._program(), "get", "clusters"]).split()
+        return self._finished().exists() and NAME in call([self._program(), "get", "clusters"]).split()
+
+    def prepare(self, say: Say) -> None:
+        self.down(say)
 
     def up(self, say: Say) -> None:
-        self.down(say)
         say("creating a cluster: the first time, its image of 1 GB is fetched")
         self._kubeconfig().parent.mkdir(parents=True, exist_ok=True)
         where = ("--name", NAME, "--kubeconfig", str(self._kubeconfig()))
         call([self._program(say), "create", "cluster", *where, "--wait", READY], limit_s=UP_S)
 
+    def finished(self) -> None:
+        self._finished().touch()
+
     def down(self, say: Say) -> None:
+        self._finished().unlink(missing_ok=True)
         where = ("--name", NAME, "--kubeconfig", str(self._kubeconfig()))
         call([self._program(say), "delete", "cluster", *where], limit_s=UP_S)
 
@@ -59,6 +65,9 @@ class Kind:
 
     def _kubeconfig(self) -> Path:
         return cache.home() / "kind.kubeconfig"
+
+    def _finished(self) -> Path:
+        return cache.home() / "kind.finished"
 
     def _program(self, say: Say = lambda _: None) -> str:
         built = f"kind-{modules.pinned('kind')}"

@@ -83,9 +83,7 @@ def folder(name: str, module: str) -> Path:
 def _go() -> str:
     found = shutil.which("go")
     if found is None:
-        raise Unavailable(
-            "there is no Go in PATH (1.24 or newer; on Debian: apt install golang-go, or https://go.dev/dl/)"
-        )
+        raise Unavailable("there is no Go in PATH (1.25 or newer: https://go.dev/dl/; Debian 12's own is too old)")
     return found
 
 

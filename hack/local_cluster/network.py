@@ -38,6 +38,7 @@ PLACES = (  # where the node's programs write, whatever they are told
     Path("/var/log/containers"),
 )
 MADE = RUN / "made"  # those of them that were not there
+LOADED = RUN / "loaded"  # the kernel's module was not there either
 
 
 def enter() -> list[str]:
@@ -54,8 +55,11 @@ def inside(*command: str) -> str:
 
 def make() -> None:
     """The namespaces, and in them the bridge that pods hang on and the settings that a kubelet wants."""
-    if not BRIDGED.exists() and not (shutil.which("modprobe") and succeeds(["modprobe", "br_netfilter"])):
-        raise Unavailable("the kernel has no br_netfilter, without which Services do not work")
+    if not BRIDGED.exists():
+        if not (shutil.which("modprobe") and succeeds(["modprobe", "br_netfilter"])):
+            raise Unavailable("the kernel has no br_netfilter, without which Services do not work")
+        LOADED.touch()
+        call(["sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0"])  # as if it were not there, for other bridges
     call(["ip", "netns", "add", NETWORK])
     hold = ["nsenter", f"--net={NETWORKS / NETWORK}", "unshare", "--mount", "--propagation", "private"]
     daemons.start(HOLDER, [*hold, "sh", "-c", "mount --make-rshared / && echo ready && exec sleep infinity"])
@@ -74,6 +78,8 @@ def remove() -> None:
     daemons.end(HOLDER)
     if (NETWORKS / NETWORK).exists():
         call(["ip", "netns", "delete", NETWORK])
+    if LOADED.exists():
+        succeeds(["modprobe", "--remove", "br_netfilter"])  # or somebody else uses it by now
     for place in MADE.read_text().splitlines() if MADE.exists() else ():
         with contextlib.suppress(OSError):  # somebody else uses it by now
             Path(place).rmdir()

@@ -36,6 +36,7 @@ START_S = 180.0
 READY_S = 300.0
 CGROUPS = Path("/sys/fs/cgroup")
 KUBECTL_CACHE = RUN / "kubectl"
+FINISHED = RUN / "finished"
 
 
 class Node:
@@ -47,15 +48,17 @@ class Node:
         self._node = Path()
 
     def is_up(self) -> bool:
-        return daemons.pid(network.HOLDER) is not None
+        return FINISHED.exists() and daemons.pid(network.HOLDER) is not None
 
-    def up(self, say: Say) -> None:
+    def prepare(self, say: Say) -> None:
         if os.geteuid() != 0:
             raise Unavailable("no Docker answers here, and a node without it needs root (namespaces, mounts, iptables)")
         self.down(say)
         if list(_pod_cgroups()):
             raise Unavailable("another kubelet runs on this machine (there are cgroups called kubepods)")
         packages.install(say)
+
+    def up(self, say: Say) -> None:
         self._server, self._node = programs.kept_api_server(say), programs.node(say)
         pause = built_images.archive(built_images.POD, say)
         RUN.mkdir(mode=0o711, parents=True)
@@ -67,6 +70,9 @@ class Node:
         containers.load(pause, built_images.POD.name)
         self._kubelet()
 
+    def finished(self) -> None:
+        FINISHED.touch()
+
     def down(self, say: Say) -> None:
         if not RUN.exists():
             return  # and whatever else runs on this machine is not ours
@@ -74,7 +80,7 @@ class Node:
             raise Unavailable("root started the node, and only root can take it down")
         for name in FIRST_ENDED:
             daemons.end(name)
-        if self.is_up() and containers.answers():
+        if daemons.pid(network.HOLDER) is not None and containers.answers():
             say("ending containers")
             containers.clear()
         for name in LAST_ENDED:

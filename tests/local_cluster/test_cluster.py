@@ -22,12 +22,18 @@ class Fake:
         self._fault = fault
 
     def is_up(self) -> bool:
-        return "up" in self.asked
+        return "finished" in self.asked
+
+    def prepare(self, say: Say) -> None:
+        self.asked.append("prepare")
 
     def up(self, say: Say) -> None:
         self.asked.append("up")
         if self._fault:
             raise Unavailable(self._fault)
+
+    def finished(self) -> None:
+        self.asked.append("finished")
 
     def down(self, say: Say) -> None:
         self.asked.append("down")
@@ -60,7 +66,7 @@ def test_up_checks_the_cluster_before_it_says_ready(
     """First the check of Services and DNS, then KubeRay; a second `up` changes nothing."""
     fake = use(monkeypatch, Fake())
     assert [cluster.main(["up"]), cluster.main(["up"])] == [0, 0]
-    assert fake.asked == ["up", f"load {built_images.POD.name}", "load kuberay"]
+    assert fake.asked == ["prepare", "up", f"load {built_images.POD.name}", "load kuberay", "finished"]
     assert "is up already" in capsys.readouterr().err
 
 
@@ -68,7 +74,7 @@ def test_an_up_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch, capsys
     """What was started is taken down; the last line says what was wrong."""
     fake = use(monkeypatch, Fake(fault="no root"))
     assert cluster.main(["up"]) == 1
-    assert fake.asked == ["up", "down"]
+    assert fake.asked == ["prepare", "up", "down"]
     assert capsys.readouterr().err.splitlines()[-1] == "cluster: no root"
 
 
@@ -90,8 +96,22 @@ def test_wrong_arguments_say_how(words: list[str], capsys: pytest.CaptureFixture
     assert "hack/cluster up" in capsys.readouterr().err
 
 
-def test_a_node_without_root_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_without_root_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Before anything is installed, built or started."""
+    monkeypatch.setenv(cluster.ALWAYS, "node")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(Unavailable, match="needs root"):
-        cluster.Node().up(print)
+    monkeypatch.setattr(built_images, "archive", lambda built, say: pytest.fail("it builds"))
+    assert cluster.main(["up"]) == 1
+    assert "needs root" in capsys.readouterr().err
+
+
+def test_what_was_interrupted_on_its_way_up_is_not_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is begun anew, and nothing runs in it before."""
+    fake = use(monkeypatch, Fake())
+    fake.asked.append("up")
+    assert cluster.main(["exec", "true"]) == 1
+    assert "the cluster is not up" in capsys.readouterr().err
+    assert cluster.main(["up"]) == 0
+    assert fake.asked[:3] == ["up", "prepare", "up"]
