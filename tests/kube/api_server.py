@@ -43,6 +43,7 @@ MORE = (
     "--authorization-mode=RBAC",
     "--disable-admission-plugins=ServiceAccount",  # nobody makes the service account that every pod would have
     "--endpoint-reconciler-type=none",  # a loopback address is no endpoint
+    "--feature-gates=WatchCacheInitializationPostStartHook=true",  # ready: it answers no list with 429 any more
 )
 
 

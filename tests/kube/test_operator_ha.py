@@ -53,9 +53,14 @@ def process(site: ClusterSite, folder: Path) -> Iterator[subprocess.Popen[bytes]
             running.wait(10)
 
 
-def holder(site: ClusterSite) -> str:
+def lease(site: ClusterSite) -> dict[str, Any]:
     found = site.server.http.get(f"/apis/coordination.k8s.io/v1/namespaces/{site.namespace}/leases/f-operator")
-    return str(found.json()["spec"]["holderIdentity"]) if found.is_success else ""
+    spec: dict[str, Any] = found.json()["spec"] if found.is_success else {}
+    return spec
+
+
+def holder(site: ClusterSite) -> str:
+    return str(lease(site).get("holderIdentity", ""))
 
 
 def test_a_killed_leader_is_followed(site: ClusterSite, tmp_path: Path) -> None:
@@ -68,12 +73,13 @@ def test_a_killed_leader_is_followed(site: ClusterSite, tmp_path: Path) -> None:
             time.sleep(3)
             assert set(second.calls()) == {"GET"}
             assert not second.operator.lease.held()
+            renewed = lease(site)["renewTime"]
+            site.until("the first renews", lambda: lease(site)["renewTime"] != renewed)
+            seen = time.monotonic()
             first.kill()
-            killed = time.monotonic()
             site.until("the second is active", second.operator.lease.held)
-            took = time.monotonic() - killed
-            print(f"taken over after {took:.1f} s")
-            assert took > DURATION_S - 6  # not before the first must have stopped
+            # Not before the first must have stopped; that its renewal is seen here takes less than three seconds.
+            assert time.monotonic() - seen > DURATION_S - 3
             site.until_serving("churn")
 
 

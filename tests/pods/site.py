@@ -77,6 +77,11 @@ class Site:
         """The pool's worker pods."""
         return self._pods("fairlead.dev/pool=default,fairlead.dev/serving=true")
 
+    def lives(self) -> set[tuple[str, int]]:
+        """The worker pods and how often their containers were started."""
+        pods = self.pods()
+        return {(pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]) for pod in pods}
+
     def heads(self) -> list[Object]:
         return self._pods("fairlead.dev/pool=default,app.kubernetes.io/component=head")
 

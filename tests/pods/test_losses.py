@@ -114,7 +114,7 @@ def test_a_head_with_fault_tolerance_may_die(
     site: Site, versions: dict[str, Any], tmp_path: Path, record_property: Any
 ) -> None:
     """Its state lies in Redis: the workers serve on, the new head finds them, and no pod is made anew but its own."""
-    before = lives(site)
+    before = site.lives()
     with under_load(site, "asked", versions, tmp_path) as seen:
         started = time.monotonic()
         delete(site.heads()[0])
@@ -123,11 +123,5 @@ def test_a_head_with_fault_tolerance_may_die(
         # Ray's own limit for a cluster without its head is a minute: the workers outlive it.
         time.sleep(RAY_GIVES_UP_S)
     seen.record(record_property, "head_deleted_with_fault_tolerance")
-    assert lives(site) == before
+    assert site.lives() == before
     assert seen.report.lost() == []
-
-
-def lives(site: Site) -> set[tuple[str, int]]:
-    """The worker pods and how often their containers were started."""
-    pods = site.pods()
-    return {(pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]) for pod in pods}

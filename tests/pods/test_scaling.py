@@ -28,12 +28,14 @@ def test_a_pool_is_scaled_in_place_without_a_loss(site: Site, tmp_path: Path, re
     """Up by a pod, and down again: pods that stay are not touched, and the one that leaves drains."""
     versions = site.registry.register("scaled", "linear-9")
     site.promote("scaled", "1")
-    kept = {pod["metadata"]["uid"] for pod in site.pods()}
+    two = site.lives()
     with under_load(site, "scaled", versions, tmp_path) as seen:
         record_property("scaled_up_s", round(site.change({"poolDefaults": {"replicas": 3}}), 1))
-        assert kept < {pod["metadata"]["uid"] for pod in site.pods()}
+        three = site.lives()
         record_property("scaled_down_s", round(site.change(), 1))
     seen.record(record_property, "scaled")
+    assert two < three
+    assert site.lives() < three
     assert seen.lost() == []
 
 

@@ -28,7 +28,7 @@ def main(base, catalog_file, limit_s):
     if status != 200:
         print(f"{base} is not ready after {limit_s:g} s: {status}")
         if not catalog.is_file():
-            print("no catalog is stored for it; the operator stores one when MLflow has answered: see the operator's log")
+            print("no catalog is stored for it: the operator does that when MLflow has answered; see its log")
         return 1
     models = routed(catalog) if catalog.is_file() else []
     if not models:
