@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ from kube.api_server import ApiServer
 from kube.cluster_site import DEFINITION, ClusterSite
 
 from fairlead_operator import status
-from fairlead_operator.cluster import operator
+from fairlead_operator.cluster import api, operator
 
 WIPED = '--patch={"status":null}'
 
@@ -237,6 +238,41 @@ def test_tagged_models_become_servedmodels(site: ClusterSite) -> None:
         site.registry.models["My Model"] = gone
         site.until("churn is unloaded", lambda: site.routed("churn") == "")
         assert site.routed("My Model") == "1"
+
+
+def test_a_changed_tag_changes_its_object(site: ClusterSite) -> None:
+    """Also tags that were taken away; what was made with them keeps no trace."""
+    site.register("churn", tagged=True)
+    tags = site.registry.models["churn"].tags
+    tags |= {"fairlead.hold": "5", "fairlead.settings.max_batch_size": "8"}
+    with site.operator(tags={"enabled": True, "namespace": site.namespace}):
+        site.until("it is made", lambda: made(site) == ["churn"])
+        before = site.found("churn")
+        assert (before["spec"]["holdSeconds"], before["spec"]["settings"]) == (5, {"max_batch_size": 8})
+        del tags["fairlead.hold"], tags["fairlead.settings.max_batch_size"]
+        tags["fairlead.alias"] = "live"
+        site.until("it is changed", lambda: site.found("churn")["spec"]["alias"] == "live")
+        assert not {"holdSeconds", "settings"} & set(site.found("churn")["spec"])
+        assert site.found("churn")["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+def test_a_change_is_meant_for_one_object_alone(site: ClusterSite) -> None:
+    """An UID in a patch is a precondition: another object of that name stays as it is."""
+    site.serve("churn")
+    before = site.found("churn")
+
+    async def change() -> None:
+        server = await api.Api.connect(str(site.server.kubeconfig))
+        try:
+            await server.merge(
+                api.served_models(site.namespace, "churn"), {"metadata": {"uid": "another"}, "spec": {"alias": "live"}}
+            )
+        finally:
+            await server.close()
+
+    with pytest.raises(api.ApiFault, match=r"(?i)uid"):
+        asyncio.run(change())
+    assert site.found("churn") == before
 
 
 def made(site: ClusterSite) -> list[str]:

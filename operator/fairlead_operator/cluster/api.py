@@ -21,6 +21,7 @@ from fairlead_operator.resource import GROUP, PLURAL, VERSION
 LIMIT_S = 4.0  # of one call: less than what a lease leaves between giving it up and losing it
 LIST_LIMIT_S = 60.0
 WATCH_S = 300  # the API server ends a watch after so long, and it is begun again
+SILENT_S = 90.0  # a bookmark comes about each minute: a watch that is silent for longer is broken
 FAREWELL_S = 0.25  # aiohttp closes TLS connections in the loop's next rounds
 MANAGER = "fairlead-operator"
 
@@ -80,9 +81,12 @@ class Api:
     async def get(self, path: str, **query: str) -> Object:
         return await self._call("GET", path, query)
 
-    async def listed(self, path: str, accept: str = JSON, **query: str) -> Object:
-        """A list, from the API server's own cache: it costs etcd nothing. Its resourceVersion says how new it is."""
-        return await self._call("GET", path, {"resourceVersion": "0", **query}, accept=accept, limit_s=LIST_LIMIT_S)
+    async def listed(self, path: str, accept: str = JSON, *, newest: bool = False, **query: str) -> Object:
+        """A list from the API server's own cache: it costs etcd nothing, and its resourceVersion says how old it is.
+        `newest`: what etcd has now."""
+        if not newest:
+            query = {"resourceVersion": "0", **query}
+        return await self._call("GET", path, query, accept=accept, limit_s=LIST_LIMIT_S)
 
     async def create(self, path: str, body: Object) -> Object:
         return await self._call("POST", path, {"fieldManager": MANAGER}, body)
@@ -109,7 +113,7 @@ class Api:
             "watch": "true", "allowWatchBookmarks": "true", "resourceVersion": since, "timeoutSeconds": str(WATCH_S),
             **query,
         }  # fmt: skip
-        limit = aiohttp.ClientTimeout(total=WATCH_S + 30, connect=LIMIT_S)
+        limit = aiohttp.ClientTimeout(total=WATCH_S + 30, connect=LIMIT_S, sock_read=SILENT_S)
         response = await self._send("GET", path, query, None, JSON, JSON, limit)
         rest = b""
         try:

@@ -1,10 +1,11 @@
 """ServedModels made from tags: a registered model with `fairlead.serve=true` gets one, where the configuration allows.
 
     wanted   the tags of one complete answer -> the objects that should be there, and why others should not
-    changes  what is there against what should be -> applied, and removed
+    changes  what is there against what should be -> made, changed and removed
 
-An object that somebody else made is never touched. One of ours is removed only when the tag is gone from three
-complete answers; a model that is gone took its tags with it, and that is no removal. Pure, but for Maker.
+An object that somebody else made is never touched: one is made only where none is, and changed by its UID. One of
+ours is removed only when the tag is gone from three complete answers; a model that is gone took its tags with it, and
+that is no removal. Pure, but for Maker.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from fairlead_operator.state import Snapshot
 AT_ONCE = 50  # changes after one answer; the rest after the next
 LONGEST = 128  # answers between two attempts at what the API server refuses
 KEPT = ("model", "servedName", "pool")  # what it lets nobody change
+OPTIONAL = ("settings", "holdSeconds")  # what goes when no tag asks for it
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -122,8 +124,17 @@ def changes(
 
 def _contains(spec: Mapping[str, Any], wanted_spec: Mapping[str, Any]) -> bool:
     """Whether the object asks for all that the tags do, and for no settings or hold beyond that."""
-    beyond = any(key in spec and key not in wanted_spec for key in ("settings", "holdSeconds") if spec.get(key))
+    beyond = any(spec.get(key) and key not in wanted_spec for key in OPTIONAL)
     return not beyond and all(spec.get(key) == value for key, value in wanted_spec.items())
+
+
+def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch (RFC 7386) that makes `new` of `old`: null takes a field away."""
+    both = {key for key in old.keys() & new.keys() if isinstance(old[key], dict) and isinstance(new[key], dict)}
+    return {
+        **dict.fromkeys(old.keys() - new.keys()),
+        **{key: patch(old[key], value) if key in both else value for key, value in new.items()},
+    }
 
 
 class Maker:
@@ -154,12 +165,18 @@ class Maker:
         self._say({**want.faults, **dict.fromkeys(todo.taken, "a ServedModel of this name was made by somebody else")})
         self._failed = {name: failed for name, failed in self._failed.items() if name in todo.apply}
         for name, spec in [change for change in todo.apply.items() if self._due(*change)][:AT_ONCE]:
-            done = await self._try(self._apply, namespace, name, spec)
+            done = await self._try(f"{namespace}/{name}", self._apply, namespace, name, spec)
             self._note(name, spec, done)
         for one in todo.moved[:AT_ONCE]:
-            await self._try(self._remove, one, "its tags name another pool or name: it is made anew")
+            await self._try(one.ref, self._remove, one, "its tags name another pool or name: it is made anew")
         for one in todo.remove[:AT_ONCE]:
-            await self._try(self._remove, one, f"{LOOKS} complete answers of the registry do not ask for it")
+            await self._try(one.ref, self._remove, one, f"{LOOKS} complete answers of the registry do not ask for it")
+
+    def models(self) -> set[str]:
+        """Those of the objects that tags made. They are to be asked for by name: no tag finds one that has lost it, and
+        where its pool is not there any more, nobody else asks."""
+        made = [one for one in self._objects.known.values() if one.made_from_tags(self._config.installation)]
+        return {one.claim.model for one in made if one.claim is not None}
 
     def _due(self, name: str, spec: dict[str, Any]) -> bool:
         refused, times, left = self._failed.get(name, (spec, 0, 0))
@@ -174,25 +191,40 @@ class Maker:
             times = times + 1 if refused == spec else 1
             self._failed[name] = (spec, times, min(2**times, LONGEST))
 
-    async def _try(self, change: Callable[..., Any], *arguments: Any) -> bool:
+    async def _try(self, ref: str, change: Callable[..., Any], *arguments: Any) -> bool:
         if not self._allowed():
             return True
         try:
             await change(*arguments)
         except OSError as error:
-            log.warning("not made from tags", why=str(error), what_for=[str(a) for a in arguments[:2]])
+            log.warning("not made from tags", object=ref, why=str(error))
             return False
         return True
 
     async def _apply(self, namespace: str, name: str, spec: dict[str, Any]) -> None:
+        one = self._objects.known.get(f"{namespace}/{name}")
+        if one is None:
+            await self._create(namespace, name, spec)
+        elif one.made_from_tags(self._config.installation):  # else somebody made it since
+            await self._change(one, spec)
+
+    async def _create(self, namespace: str, name: str, spec: dict[str, Any]) -> None:
+        """Refused where somebody has just made one, of which the watch has not told yet."""
         metadata = {
             "name": name, "namespace": namespace,
             "labels": {FROM_REGISTRY: "true", "app.kubernetes.io/managed-by": api.MANAGER},
             "annotations": {INSTALLATION: self._config.installation},
         }  # fmt: skip
         body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "spec": spec}
-        self._objects.put(await self._api.apply(api.served_models(namespace, name), body))
+        self._objects.put(await self._api.create(api.served_models(namespace), body))
         log.info("made", object=f"{namespace}/{name}", model=spec["model"], why="its model is tagged to be served")
+
+    async def _change(self, one: Known, spec: dict[str, Any]) -> None:
+        """By a merge patch: it never makes an object, and apply would not take away what the creation brought."""
+        old = {key: value for key, value in (one.found.get("spec") or {}).items() if key in spec or key in OPTIONAL}
+        body = {"metadata": {"uid": one.uid}, "spec": patch(old, spec)}
+        self._objects.put(await self._api.merge(api.served_models(one.namespace, one.name), body))
+        log.info("changed", object=one.ref, model=spec["model"], why="its model's tags ask for something else")
 
     async def _remove(self, one: Known, why: str) -> None:
         await self._api.delete(api.served_models(one.namespace, one.name), one.uid)

@@ -1,12 +1,15 @@
 """Which of several operators is the active one: a Lease, judged by one's own clock alone.
 
     nobody's, or unchanged for 15 s as seen from here    take it
+    seen before, and not there any more for 15 s         make it anew
     ours                                                 renew it every 5 s; active for 10 s after that began
     another's, and still changing                        wait
 
 Clocks of other machines are not compared: what counts is that the record changes. Who holds it stops writing 5 s
-before anybody may take it, and no call to the API server takes longer than 4 s, so two never write at once.
-The catalog's own precondition fences besides. An annotation on the Lease freezes all rollouts.
+before anybody may take it, and no call to the API server takes longer than 4 s, so two never write at once. One
+case is left: a person empties the holder, or deletes the Lease while an operator starts that never saw it. Until the
+old one's next renewal two are active then, and only the catalog's own precondition fences, as it always does besides.
+An annotation on the Lease freezes all rollouts.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ ACTIVE_S = 10.0  # after the last renewal began
 RENEW_S = 5.0
 RETRY_S = 2.0
 FREEZE = PREFIX + "freeze"
+DELETED = {"holderIdentity": "whoever held what somebody deleted"}  # seen in place of a record that was there before
 
 
 class Sight(msgspec.Struct, frozen=True):
@@ -116,8 +120,7 @@ class Lease:
         The seconds until the next."""
         lease, self._last = self._last or await self._read(), None
         if lease is None:
-            self._last = await self._api.create(api.leases(self._namespace), self._new())
-            return self._won(began)
+            return await self._make(began)
         self.frozen = str((lease["metadata"].get("annotations") or {}).get(FREEZE, ""))
         spec = lease.get("spec") or {}
         ours = spec.get("holderIdentity") == self.identity
@@ -129,9 +132,22 @@ class Lease:
         try:
             self._last = await self._api.replace(api.leases(self._namespace, self._name), body)
         except api.ApiFault as fault:
+            if fault.gone:  # somebody deleted it
+                self._until = float("-inf")
+                return 0.1
             if fault.conflict:  # somebody else wrote it, be it an annotation: look again, at once
                 return 0.1
             raise
+        return self._won(began)
+
+    async def _make(self, began: float) -> float:
+        """There is none: nobody's where none was ever seen, else deleted, and whoever held it may still be active."""
+        self._until = float("-inf")
+        if self._sight is not None:
+            self._sight = sighted(self._sight, DELETED, self._clock())
+            if self._clock() < free_at(self._sight):
+                return wait_s(self._sight, self._clock())
+        self._last = await self._api.create(api.leases(self._namespace), self._new())
         return self._won(began)
 
     async def _read(self) -> api.Object | None:

@@ -10,6 +10,7 @@ watch said DELETED, or a complete list does not have it. An error is never an ab
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from fairlead_operator.spec import Served, SpecFault, from_object
 Object = dict[str, Any]
 FROM_REGISTRY = PREFIX + "from-registry"
 INSTALLATION = PREFIX + "installation"
+CHECKS = 3  # a removal is remembered for so many: they are 2 s apart, and no answer comes later than 4 s
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -60,11 +62,16 @@ class Missed(msgspec.Struct, frozen=True):
 
 
 class Objects:
-    """By NAMESPACE/NAME. `changed` is called when somebody asks for something else; statuses are ours."""
+    """By NAMESPACE/NAME. `changed` is called when somebody asks for something else; statuses are ours. `doubted` is
+    for who meets an object that seems to be gone: only a list proves it."""
 
-    def __init__(self, default_alias: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, default_alias: str, changed: Callable[[], None], doubted: Callable[[], None] = lambda: None
+    ) -> None:
         self._alias = default_alias
         self._told = changed
+        self.doubted = doubted
+        self._removed = collections.deque([set[str]()], CHECKS)  # UIDs, by check; none ever comes back
         self.known: dict[str, Known] = {}
         self.complete = False
         self.revision = 0  # moves when somebody asks for something else
@@ -77,12 +84,12 @@ class Objects:
             self.put(found)
 
     def put(self, found: Object) -> None:
-        """An object as it was read, watched or written."""
+        """An object as it was read, watched or written. Late news of one that was removed since change nothing."""
         new = known(found, self._alias)
         old = self.known.get(new.ref)
-        if old is not None and (old.version >= new.version):
+        if (old is not None and old.version >= new.version) or any(new.uid in uids for uids in self._removed):
             return
-        if found["metadata"].get("deletionTimestamp"):
+        if _ending(found):
             self._drop(new.ref, new.uid)  # whoever's finalizer it waits for: nobody asks for it any more
             return
         self.known[new.ref] = new
@@ -93,7 +100,8 @@ class Objects:
         """A whole list, as new as `version` says."""
         present = set()
         for item in items:
-            present.add(ref_of(item))
+            if not _ending(item):
+                present.add(ref_of(item))
             self.put(item)
         self._forget(present, version)
         self.complete = True
@@ -101,8 +109,9 @@ class Objects:
 
     def checked(self, items: Iterable[Object], version: int) -> Missed:
         """A whole list of metadata alone."""
-        present = {ref_of(item): int(item["metadata"]["resourceVersion"]) for item in items}
+        present = {ref_of(item): int(item["metadata"]["resourceVersion"]) for item in items if not _ending(item)}
         gone = self._forget(present, version)
+        self._removed.append(set())
         missing = [ref for ref, at in present.items() if ref not in self.known or self.known[ref].version < at]
         if gone:
             self._changed()
@@ -111,7 +120,7 @@ class Objects:
     def _forget(self, present: Iterable[str], version: int) -> tuple[str, ...]:
         gone = [ref for ref in set(self.known).difference(present) if self.known[ref].version <= version]
         for ref in gone:
-            del self.known[ref]
+            self._removed[-1].add(self.known.pop(ref).uid)
         return tuple(gone)
 
     def _changed(self) -> None:
@@ -119,6 +128,7 @@ class Objects:
         self._told()
 
     def _drop(self, ref: str, uid: str) -> None:
+        self._removed[-1].add(uid)
         if ref in self.known and self.known[ref].uid == uid:
             del self.known[ref]
             self._changed()
@@ -138,6 +148,11 @@ def known(found: Object, default_alias: str) -> Known:
         ref_of(found), metadata["uid"], int(metadata["resourceVersion"]), metadata.get("generation", 0), claim, fault,
         found.get("status") or {}, found,
     )  # fmt: skip
+
+
+def _ending(found: Object) -> bool:
+    """Deleted, though somebody's finalizer still holds it."""
+    return bool(found["metadata"].get("deletionTimestamp"))
 
 
 def ref_of(found: Object) -> str:

@@ -50,7 +50,7 @@ class Operator:
         self._recheck = asyncio.Event()
         self._session: Session | None = None
         identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
-        self.objects = Objects(config.registry.alias, self._changed)
+        self.objects = Objects(config.registry.alias, self._changed, self._recheck.set)
         self.lease = Lease(server, config.lease.namespace, config.lease.name, identity, self._turned.set)
         self._handlers = Handlers(config.watch_namespaces, kubeconfig, self._seen)
         token = Path(config.token_file) if config.token_file else None
@@ -136,7 +136,8 @@ class Operator:
             await api.pause(pause, self._recheck)
 
     async def _fill(self) -> None:
-        items, version = await self._list(api.JSON)
+        """By what etcd has: a cache may be older than what was known before, and what it lacks would be unloaded."""
+        items, version = await self._list(api.JSON, newest=True)
         self.objects.filled(items, version)
         self._handlers.start()
         self._turned.set()
@@ -155,12 +156,12 @@ class Operator:
             with contextlib.suppress(api.ApiFault):
                 self.objects.put(await self._api.get(api.served_models(namespace, name)))
 
-    async def _list(self, accept: str) -> tuple[list[Object], int]:
+    async def _list(self, accept: str, *, newest: bool = False) -> tuple[list[Object], int]:
         """All ServedModels that are watched; as new as the oldest of the lists."""
         items: list[Object] = []
         versions = []
         for namespace in self._config.watch_namespaces or ("",):
-            found = await self._api.listed(api.served_models(namespace), accept)
+            found = await self._api.listed(api.served_models(namespace), accept, newest=newest)
             there = found["items"] or ()  # null, where a list of metadata is empty
             items += [{"apiVersion": found["apiVersion"], "kind": "ServedModel", **item} for item in there]
             versions.append(int(found["metadata"]["resourceVersion"]))

@@ -69,11 +69,12 @@ class Session:
     # --- the registry
 
     def question(self) -> Callable[[Registry], Answer]:
-        return partial(self._ask, {name: (pool.claims(), pool.holders()) for name, pool in self.pools.items()})
+        asked = {name: (pool.claims(), pool.holders()) for name, pool in self.pools.items()}
+        return partial(self._ask, asked, self._maker.models())
 
-    def _ask(self, asked: Asked, registry: Registry) -> Answer:
+    def _ask(self, asked: Asked, made: set[str], registry: Registry) -> Answer:
         claims = [claim for these, _ in asked.values() for claim in these.served]
-        names = {claim.model for claim in claims} | {
+        names = {*made, *(claim.model for claim in claims)} | {
             model for _, holders in asked.values() for model in holders.values()
         }
         return asked, registry.snapshot(names, chooser(self._keys, self._config.registry.alias, claims))

@@ -60,21 +60,22 @@ class SliceFleet(HttpFleet):
         pause = AGAIN_S
         while True:
             try:
-                await self._follow(await self._list())
+                since = await self._list()
                 pause = AGAIN_S
+                await self._follow(since)
             except api.Expired:
-                pause = AGAIN_S
+                pass
             except OSError as error:
                 if str(error) != self.trouble:
                     log.warning("replicas not listed", why=str(error))
                 self.trouble = str(error)
-                pause = min(2 * pause, SLOWEST_S)
             await asyncio.sleep(pause)
+            pause = min(2 * pause, SLOWEST_S)  # while it cannot even be listed
 
     async def _list(self) -> str:
         found = await self._api.listed(self._path, labelSelector=self._selector)
         self._slices = {item["metadata"]["name"]: item for item in found["items"]}
-        self.complete, self.trouble = True, ""
+        self.complete = True
         self._changed()
         return str(found["metadata"]["resourceVersion"])
 
@@ -82,6 +83,7 @@ class SliceFleet(HttpFleet):
         while True:
             async for kind, found in self._api.watch(self._path, since, labelSelector=self._selector):
                 since = found["metadata"]["resourceVersion"]
+                self.trouble = ""  # not before: a watch that is refused each time is told once
                 if kind == "DELETED":
                     self._slices.pop(found["metadata"]["name"], None)
                 elif kind != "BOOKMARK":

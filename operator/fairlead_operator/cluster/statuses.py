@@ -48,6 +48,7 @@ class Statuses:
         self._writer = writer
         self._recorder = recorder
         self._made: dict[str, _Made] = {}
+        self._failed: dict[str, str] = {}  # why none could be made
         self._pooled: dict[str, Collection[str]] = {}  # the objects that each pool knows
 
     def phases(self) -> dict[str, float]:
@@ -77,8 +78,9 @@ class Statuses:
             why = refusal(one, self._config)
             if why or (one.claim is None and all_told and not any(one.ref in refs for refs in self._pooled.values())):
                 self._tell(one, self._blank(one, why or one.fault, now), sight, now)
-        for ref in self._made.keys() - self._objects.known.keys():
-            del self._made[ref]
+        for ref in {*self._made, *self._failed} - self._objects.known.keys():
+            self._made.pop(ref, None)
+            self._failed.pop(ref, None)
 
     def _blank(self, one: Known, why: str, now: float) -> Outlook:
         before = self._made.get(one.ref)
@@ -94,8 +96,11 @@ class Statuses:
             try:
                 made = self._make(one, outlook, sight, now, made)
             except Exception as error:  # one object's fault must not stop the others
-                log.warning("status not made", object=one.ref, why=repr(error))
+                if self._failed.get(one.ref) != repr(error):  # once, and not at every step
+                    log.warning("status not made", object=one.ref, why=repr(error))
+                self._failed[one.ref] = repr(error)
                 return
+        self._failed.pop(one.ref, None)
         self._writer.want(one.ref, made.told)
 
     def _make(self, one: Known, outlook: Outlook, sight: RegistrySight, now: float, made: _Made | None) -> _Made:

@@ -119,6 +119,9 @@ class StatusWriter:
 
     def _failed(self, ref: str, status: dict[str, Any], error: OSError) -> None:
         if isinstance(error, api.ApiFault) and (error.gone or error.conflict):
+            self._next[ref] = time.monotonic() + EACH_S
+            if self._objects.known.get(ref) is not None:
+                self._objects.doubted()
             return  # it was removed, or made anew: whoever wants a status for it says so again
         failures = self._failures[ref] = self._failures.get(ref, 0) + 1
         if failures == 1:

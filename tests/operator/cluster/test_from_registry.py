@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from fairlead_operator import config
 from fairlead_operator.cluster import api
 from fairlead_operator.cluster.from_registry import Maker, object_name, wanted
+from fairlead_operator.cluster.lease import Lease
 from fairlead_operator.cluster.objects import Objects
+from fairlead_operator.cluster.session import Session
+from fairlead_operator.cluster.slices import SliceFleet
 from fairlead_operator.cluster.testing import FakeApi
 from fairlead_operator.spec import Tags
 from fairlead_operator.state import RegisteredModel, Snapshot
+from fairlead_operator.testing import FakeRegistry
 
 POOL = {"namespace": "n", "service": "s", "catalog": "c"}
 CONFIG = config.parse(
@@ -77,12 +83,20 @@ def test_a_tagged_model_gets_an_object() -> None:
 
 
 def test_a_changed_tag_changes_the_object() -> None:
-    """Also one that was taken away."""
+    """Also one that was taken away; what tags never ask for stays as a person has it."""
     site = Site()
-    site.answer(model("churn", serve="true", hold="5"))
-    site.answer(model("churn", serve="true", alias="live"))
-    assert site.spec("churn")["alias"] == "live"
-    assert "holdSeconds" not in site.spec("churn")
+    site.answer(model("churn", serve="true", hold="5", **{"settings.max_batch_size": "8", "settings.instances": "2"}))
+    site.api.edit(api.served_models("ml", "churn"), spec={**site.spec("churn"), "requireApproval": True})
+    site.answer(model("churn", serve="true", alias="live", **{"settings.max_batch_size": "4"}))
+    assert site.spec("churn") == {
+        "model": "churn", "alias": "live", "servedName": "churn", "pool": "default", "strategy": "blue-green",
+        "settings": {"max_batch_size": 4}, "requireApproval": True,
+    }  # fmt: skip
+    site.answer(model("churn", serve="true"))
+    assert "settings" not in site.spec("churn")
+    site.api.calls.clear()
+    site.answer(model("churn", serve="true"))
+    assert site.api.calls == {}
 
 
 @pytest.mark.parametrize(("tag", "field"), [("pool", "pool"), ("name", "servedName")])
@@ -98,10 +112,10 @@ def test_another_pool_or_name_is_another_object(tag: str, field: str) -> None:
 def test_what_the_api_server_refuses_is_tried_more_and_more_seldom() -> None:
     """A setting that it does not know, say; at once again when the tags change."""
     site = Site()
-    site.api.refuse[api.served_models("ml", "churn")] = api.ApiFault(422, "Invalid", "spec.settings: no")
+    site.api.refuse[api.served_models("ml")] = api.ApiFault(422, "Invalid", "spec.settings: no")
     for _ in range(40):
         site.answer(model("churn", serve="true", **{"settings.max_batch_size": "0"}))
-    assert site.api.calls == {"PATCH": 5}
+    assert site.api.calls == {"POST": 5}
     site.api.refuse.clear()
     assert site.answer(model("churn", serve="true")) == ["churn"]
 
@@ -119,6 +133,29 @@ def test_a_model_that_is_gone_removes_nothing() -> None:
     site = Site()
     site.answer(model("churn", serve="true"))
     assert [site.answer() for _ in range(5)] == [["churn"]] * 5
+
+
+def test_an_object_whose_pool_is_gone_is_asked_for_all_the_same() -> None:
+    """No pool claims its model, and once the tag is gone no tag finds it: else it would stay for ever."""
+    site = Site()
+    registry = FakeRegistry()
+    registry.register("churn").tags["fairlead.pool"] = "gpu"
+    pools = {name: pool for name, pool in CONFIG.pools.items() if name != "gpu"}
+    without = msgspec.structs.replace(CONFIG, pools=pools)
+    fleets = {name: SliceFleet(site.api, "n", "s", 8003, lambda: None) for name in pools}
+    lease = Lease(FakeApi(), "n", "l", "me", lambda: None)
+    asyncio.run(lease._round(time.monotonic()))
+    session = Session(without, site.api, site.objects, fleets, registry, lease)
+
+    def answer(maker: Maker) -> int:
+        asyncio.run(maker.follow(session.question()(registry)[1]))
+        site.objects.filled(site.api.objects.values(), 10**9)
+        return len(site.api.objects)
+
+    assert answer(site.maker) == 1
+    assert [answer(session._maker) for _ in range(5)] == [1] * 5
+    del registry.models["churn"].tags["fairlead.serve"]
+    assert [answer(session._maker) for _ in range(3)] == [1, 1, 0]
 
 
 def test_tags_that_cannot_be_read_remove_nothing() -> None:
@@ -153,6 +190,21 @@ def test_what_somebody_else_made_is_not_touched() -> None:
     for one in (model("churn", serve="true"), model("churn"), model("churn"), model("churn")):
         assert site.answer(one) == ["churn"]
     assert site.api.objects[path]["spec"] == {"model": "churn"}
+
+
+@pytest.mark.parametrize("ours_was_there", [False, True])
+def test_what_somebody_made_a_moment_ago_is_not_touched(ours_was_there: bool) -> None:
+    """The watch has not told of it yet; it may also stand where one of ours was."""
+    site = Site()
+    path = api.served_models("ml", "churn")
+    if ours_was_there:
+        site.answer(model("churn", serve="true"))
+        del site.api.objects[path]
+    body = {"kind": "ServedModel", "metadata": {"name": "churn", "namespace": "ml"}, "spec": {"alias": "mine"}}
+    asyncio.run(site.api.create(api.served_models("ml"), body))
+    before = site.api.objects[path]
+    asyncio.run(site.maker.follow(snapshot(model("churn", serve="true", alias="live"))))
+    assert site.api.objects[path] == before
 
 
 @pytest.mark.parametrize("name", ["churn", "My Model", "my-model", "a.b", "a..b", "Ünï", "x" * 300, "-", "a/b", "A/b"])

@@ -110,6 +110,39 @@ def test_a_lease_that_was_given_back_is_free() -> None:
     assert second.lease.held()
 
 
+def test_a_deleted_lease_is_made_anew_by_one() -> None:
+    """Whoever held it is passive as soon as it is told; who waited goes on waiting until it must be."""
+    server = FakeApi()
+    first, second = Candidate(server, "first"), Candidate(server, "second")
+    first.look()
+    second.look()
+    del server.objects[PATH]
+    second.look(0.1)
+    assert not second.lease.held()
+    assert first.look(RENEW_S) < 1
+    assert not first.lease.held()
+    for _ in range(7):
+        assert first.look(2.0) < RENEW_S
+        assert second.look(2.0) < RENEW_S
+    second.look(DURATION_S - 14)
+    assert second.lease.held()
+    first.look(1.0)
+    assert not first.lease.held()
+    assert server.objects[PATH]["spec"]["holderIdentity"] == "second"
+
+
+def test_a_deleted_lease_that_was_read_is_not_held() -> None:
+    """Also where the look after another's write finds none."""
+    server = FakeApi()
+    first = Candidate(server, "first")
+    first.look()
+    server.edit(PATH)
+    assert first.look(RENEW_S) < 1
+    del server.objects[PATH]
+    first.look(0.1)
+    assert not first.lease.held()
+
+
 def test_a_freeze_is_read_with_the_renewal() -> None:
     """The annotation is a write that meets ours: it is looked at, at once."""
     server = FakeApi()

@@ -106,6 +106,44 @@ def test_a_check_finds_what_the_watch_missed() -> None:
     assert site.names() == {"ns/same", "ns/changed", "ns/fresh"}
 
 
+def test_one_that_waits_for_a_finalizer_is_gone() -> None:
+    """It stands in every list, and is neither known nor missed."""
+    site = Site()
+    site.objects.put(served_model("a", 1))
+    ending = served_model("a", 5, deletionTimestamp="2026-01-02T00:00:00Z")
+    assert site.objects.checked([ending], 6) == Missed(("ns/a",), ())
+    assert site.objects.checked([ending], 7) == Missed((), ())
+    site.objects.put(served_model("b", 8))
+    site.objects.filled([ending, served_model("b", 9, uid="new", deletionTimestamp="2026-01-02T00:00:00Z")], 10)
+    assert site.names() == set()
+
+
+def test_a_late_answer_brings_nothing_back() -> None:
+    """Of a write or a question that was under way when the object was removed; one made anew is another."""
+    site = Site()
+    site.objects.put(served_model("a", 1))
+    site.objects.put(served_model("b", 2))
+    site.objects.event("DELETED", served_model("a", 5))
+    site.objects.checked([], 6)
+    for name in ("a", "b"):
+        site.objects.put(served_model(name, 4))
+    site.objects.checked([], 7)  # the list may come before the answer
+    for name in ("a", "b"):
+        site.objects.put(served_model(name, 4))
+    assert site.names() == set()
+    site.objects.put(served_model("a", 8, uid="new"))
+    assert site.names() == {"ns/a"}
+
+
+def test_removals_are_not_remembered_for_ever() -> None:
+    """A few checks, and nothing is kept of them."""
+    site = Site()
+    for n in range(10):
+        site.objects.put(served_model("a", 2 * n + 1, uid=f"u{n}"))
+        site.objects.checked([], 2 * n + 2)
+    assert sum(map(len, site.objects._removed)) < 4
+
+
 def test_a_fault_withdraws_nothing() -> None:
     """It is told by object, and its served name is not free."""
     site = Site()

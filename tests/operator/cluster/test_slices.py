@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
-from fairlead_operator.cluster.slices import addresses
+import pytest
+
+from fairlead_operator.cluster import api, slices
+from fairlead_operator.cluster.slices import SliceFleet, addresses
+from fairlead_operator.cluster.testing import FakeApi
 
 
 def piece(*hosts: str, ports: Any = None, ready: bool = True) -> dict[str, Any]:
@@ -28,3 +35,48 @@ def test_the_slice_names_the_port() -> None:
 def test_an_address_of_the_sixth_version_has_brackets() -> None:
     """And an empty slice has no endpoints at all, not even an empty list."""
     assert addresses([piece("fd00::1"), {"endpoints": None, "ports": None}], 8003) == ("http://[fd00::1]:8003",)
+
+
+class Restarting(FakeApi):
+    """Refuses the first lists, then breaks each watch."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self._refusals = refusals
+        self.lists: list[float] = []
+
+    async def listed(self, path: str, accept: str = api.JSON, *, newest: bool = False, **query: str) -> api.Object:
+        self.lists.append(time.monotonic())
+        if len(self.lists) <= self._refusals:
+            raise api.ApiFault(0, "NoAnswer", "connection refused")
+        return await super().listed(path, accept, newest=newest, **query)
+
+    async def watch(self, path: str, since: str, **query: str) -> AsyncIterator[tuple[str, api.Object]]:
+        raise api.ApiFault(0, "NoAnswer", "the watch broke")
+        yield "", {}
+
+
+def test_what_failed_before_the_list_slows_nothing_after_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An API server that restarts refuses a while; later breaks of the watch are not waited for as long. Each
+    trouble is told once."""
+    monkeypatch.setattr(slices, "AGAIN_S", 0.02)
+    server = Restarting(6)
+
+    async def main() -> None:
+        fleet = SliceFleet(server, "n", "s", 8003, lambda: None)
+        running = asyncio.create_task(fleet.run())
+        async with asyncio.timeout(30):
+            while len(server.lists) < 10:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await fleet.close()
+
+    asyncio.run(main())
+    pauses = [after - before for before, after in zip(server.lists, server.lists[1:], strict=False)]
+    assert max(pauses[:6]) > 0.6
+    assert max(pauses[6:]) < 0.6
+    said = capfd.readouterr().err
+    assert (said.count("connection refused"), said.count("the watch broke")) == (1, 1)

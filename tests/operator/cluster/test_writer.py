@@ -20,13 +20,17 @@ class Site:
 
     def __init__(self) -> None:
         self.api = FakeApi()
-        self.objects = Objects("champion", lambda: None)
+        self.doubts = 0
+        self.objects = Objects("champion", lambda: None, self._doubted)
         self.active = True
         for name in "abc":
             metadata = {"name": name, "namespace": "ns", "uid": f"uid-{name}"}
             body = {"apiVersion": "fairlead.dev/v1alpha1", "kind": "ServedModel", "metadata": metadata, "spec": {}}
             asyncio.run(self.api.create(api.served_models("ns"), body))
             self.objects.put(self.api.objects[self.path(name)])
+
+    def _doubted(self) -> None:
+        self.doubts += 1
 
     def path(self, name: str) -> str:
         return api.served_models("ns", name)
@@ -119,6 +123,46 @@ def test_one_that_cannot_be_written_holds_up_no_other(site: Site) -> None:
         assert statuses.failing() == 0
 
     site.run(story)
+
+
+def test_an_answer_after_the_removal_brings_nothing_back(site: Site) -> None:
+    """The watch tells of it while the write is under way."""
+    apply = site.api.apply
+
+    async def late(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        found = await apply(path, body)
+        site.objects.event("DELETED", site.api.objects.pop(site.path("a")))
+        return found
+
+    site.api.apply = late  # type: ignore[method-assign]
+
+    async def story(statuses: StatusWriter) -> None:
+        statuses.want("ns/a", {"phase": "Serving"})
+        await until(lambda: statuses.writes)
+
+    site.run(story)
+    assert set(site.objects.known) == {"ns/b", "ns/c"}
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_one_that_seems_to_be_gone_is_looked_for(site: Site, made_anew: bool) -> None:
+    """The watch has not told; and it is written no more often than any other."""
+    body = site.api.objects.pop(site.path("a"))
+    if made_anew:
+        body = {**body, "metadata": {**body["metadata"], "uid": "new"}}
+        asyncio.run(site.api.create(api.served_models("ns"), body))
+    site.api.calls.clear()
+
+    async def story(statuses: StatusWriter) -> None:
+        began = time.monotonic()
+        while time.monotonic() < began + 0.2:
+            statuses.want("ns/a", {"phase": "Serving"})
+            await asyncio.sleep(0.002)
+
+    site.run(story)
+    assert site.doubts > 0
+    assert site.api.calls["PATCH"] < 10
+    assert site.status("a") == {} if made_anew else "ns/a" in site.objects.known
 
 
 def test_nothing_is_written_without_the_lease(site: Site) -> None:
