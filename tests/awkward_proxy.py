@@ -12,9 +12,9 @@ Answer = tuple[int, bytes]
 
 
 class AwkwardProxy:
-    """`mode`: "" passes everything on; "503"; "half" cuts each body and lies about its length; "short" cuts the
-    JSON and is honest about its length; "html"; "empty": an object with nothing in it; "hang" answers after `hang_s`.
-    `only` limits it to some paths."""
+    """`mode`: "" passes everything on; "503"; "403" as MLflow's basic-auth says it; "half" cuts each body and lies
+    about its length; "short" cuts the JSON and is honest about its length; "html"; "empty": an object with nothing in
+    it; "hang" answers after `hang_s`. `only` limits it to some paths."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
@@ -58,7 +58,8 @@ class AwkwardProxy:
             return
         length = int(request.headers.get("content-length", 0))
         body = request.rfile.read(length) if length else None
-        status, data = (503, b"upstream is away") if mode == "503" else self._pass_on(request, body)
+        refused = {"503": (503, b"upstream is away"), "403": (403, b"Permission denied")}
+        status, data = refused[mode] if mode in refused else self._pass_on(request, body)
         if mode == "html":
             status, data = 200, b"<html>please log in</html>"
         if mode == "empty":

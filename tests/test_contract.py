@@ -44,6 +44,9 @@ PAIRS = [
     (operator.TensorSpec, server_signature.TensorSpec),
 ]
 
+# The operator's notes for the next one: the server passes them over.
+OWN = {operator.Catalog: {"retired"}, operator.ModelEntry: {"model"}}
+
 ENTRIES = {
     "first": operator.ModelEntry({"1": operator.VersionEntry("/m/1")}, operator.Route({"1": 0.0})),
     "churn": operator.ModelEntry(
@@ -109,6 +112,8 @@ def test_every_field_that_the_operator_knows_is_the_servers(ours: Any, theirs: A
     """The same names, and what one may leave out the other may, with the same meaning."""
     known = {field.encode_name: field for field in msgspec.structs.fields(theirs)}
     for field in msgspec.structs.fields(ours):
+        if field.encode_name in OWN.get(ours, ()):
+            continue
         assert field.encode_name in known, field.name
         other = known[field.encode_name]
         assert field.required == other.required, field.name
@@ -136,6 +141,9 @@ def test_the_server_reads_every_catalog_of_a_rollout() -> None:
         site.registry.promote("m", version)
         site.run(70)
     assert len(written) == 7  # add, pin and switch of both versions, and the first one left out
+    del site.registry.models["m"].tags["fairlead.serve"]
+    site.run(5)
+    assert [bool(catalog.retired) for catalog in written[7:]] == [True, False]  # untold, and told
     for catalog in written:
         data = operator.encode(catalog)
         jsonschema.validate(json.loads(data), schema("catalog.v1.json"))

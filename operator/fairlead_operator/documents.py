@@ -43,9 +43,12 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class ModelEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """`model` is its name in the registry ("": not known), which says nothing to a server."""
+
     versions: dict[str, VersionEntry]
     route: Route
     aliases: dict[str, str] = {}
+    model: str = ""
 
     @property
     def routed(self) -> str:
@@ -53,12 +56,22 @@ class ModelEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return next((version for version, weight in self.route.weights.items() if weight > 0), "")
 
 
+class Retired(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What the registry has not been told yet of a model that was left out: by version, the tags."""
+
+    model: str
+    tags: dict[str, dict[str, str]]
+
+
 class Catalog(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """`retired`, by served name, is the operator's own: servers pass it over."""
+
     apiVersion: str  # noqa: N815 - the field's name in the document
     generation: int
     models: dict[str, ModelEntry]
     owner: str = ""
     requires: tuple[str, ...] = ()
+    retired: dict[str, Retired] = {}
 
 
 def empty_catalog(owner: str) -> Catalog:

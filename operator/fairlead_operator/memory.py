@@ -3,6 +3,8 @@
 The catalog is stored before the memory is, and the memory may be lost altogether. So nothing here trusts
 the memory where the catalog knows better: which version is routed, which others are loaded. What is loaded,
 pinned, not routed and not known may have served or not: it is kept warm, and not believed to have passed a gate.
+The registry's tags come last: they may be another claim's, or copied with a version, so they are believed only of what
+a lost memory would have known.
 """
 
 from __future__ import annotations
@@ -56,18 +58,25 @@ def recall(rollout: Rollout, observed: Observed, target: Target | None) -> Recal
 
 def _role(version: str, rollout: Rollout, entry: ModelEntry, target: Target | None) -> str:
     """What an unrouted version is doing in the catalog."""
+    # The memory's own route may be older than the catalog's.
+    served = version in (rollout.stable, rollout.routed)
     if target is not None and version == target.version:
         # Going back to what served a moment ago, or a candidate.
         pinned = entry.versions[version].digest is not None
-        served = version == rollout.stable or target.status.startswith(("held", "serving"))
+        served = served or (_untold(version, rollout, entry) and target.status.startswith(("held", "serving")))
         return "held" if pinned and served and entry.routed else "candidate"
     if not entry.routed:
         return "leaving"
-    if version == rollout.stable:
+    if served:
         return "held"
     # What is not pinned was never routed.
     never = _was_candidate(version, rollout) or entry.versions[version].digest is None
     return "leaving" if never else "doubted"
+
+
+def _untold(version: str, rollout: Rollout, entry: ModelEntry) -> bool:
+    """Whether the memory is too new or too old to know if the version has served here, so that its tag is believed."""
+    return rollout.routed != entry.routed or version in rollout.doubted
 
 
 def _was_candidate(version: str, rollout: Rollout) -> bool:
@@ -103,9 +112,12 @@ def refusals(rollout: Rollout, target: Target | None, entry: ModelEntry | None, 
 
 def _refused_before(rollout: Rollout, target: Target, entry: ModelEntry | None) -> bool:
     """Only the registry still knows of it: this memory is new, and the version is not being tried. (What is tried
-    again after a refusal is not pinned before the registry knows; what was rolled back still is.)"""
+    again after a refusal is not pinned before the registry knows; what was rolled back still is.) Where nothing of
+    this claim is stored it may be a new one: then another claim's refusal is not its own (see sharing.py)."""
+    new = rollout.blank or not rollout.since
     tried = entry is not None and target.version in entry.versions and not verbs.digest(entry, target.version)
-    return rollout.target is None and not rollout.refusals and not tried and target.status.startswith("refused:")
+    ours = target.names_claim or entry is not None
+    return new and not rollout.refusals and ours and not tried and target.status.startswith("refused:")
 
 
 def refused(rollout: Rollout, target: Target) -> Refusal | None:
@@ -113,7 +125,8 @@ def refused(rollout: Rollout, target: Target) -> Refusal | None:
 
 
 def _names(refusal: Refusal, target: Target) -> bool:
-    return refusal.version == target.version and same_artifact(refusal.source, target.source)
+    """Where the source cannot be read for now, it is still the same version."""
+    return refusal.version == target.version and (not target.source or same_artifact(refusal.source, target.source))
 
 
 def progress(rollout: Rollout, target: Target, fleet: gates.Fleet, now: float, note_s: float = 0.0) -> Candidate:

@@ -39,7 +39,7 @@ def plan(spec: Served | None, rollout: Rollout, observed: Observed, now: float, 
     if limits.frozen:
         return _finish(_frozen(draft, scene), rollout, scene)
     if target is None and observed.wanted.gone is None and not promotion.goes_back(draft, scene):
-        return _finish(_unheard(draft), rollout, scene)
+        return _finish(_unheard(draft, scene), rollout, scene)
     draft = _decide(draft, scene)
     draft = _leave_out(draft, recalled.leaving, scene)
     return _finish(draft, rollout, scene)
@@ -53,7 +53,7 @@ def _decide(draft: Draft, scene: Scene) -> Draft:
     if scene.observed.wanted.gone is not None:
         return _gone(draft, scene, *scene.observed.wanted.gone)
     if scene.target is None:
-        return _unheard(draft)
+        return _unheard(draft, scene)
     if draft.entry is not None and draft.entry.routed == scene.target.version:
         decided = _serving(draft, draft.entry, scene)
     else:
@@ -63,8 +63,8 @@ def _decide(draft: Draft, scene: Scene) -> Draft:
 
 
 def _heard_before(rollout: Rollout, spec: Served) -> Target | None:
-    old = rollout.spec or spec
-    same = (old.model, old.alias, old.version) == (spec.model, spec.alias, spec.version)
+    old = rollout.spec
+    same = old is not None and (old.model, old.alias, old.version) == (spec.model, spec.alias, spec.version)
     return rollout.target if same else None
 
 
@@ -75,9 +75,10 @@ def _wanting(target: Target | None, gone: tuple[str, str] | None) -> dict[str, s
     return {"RegistryUnheard": UNHEARD} if target is None else {}
 
 
-def _unheard(draft: Draft) -> Draft:
+def _unheard(draft: Draft, scene: Scene) -> Draft:
     """What is stored stays stored until the registry tells what is asked for."""
-    return msgspec.structs.replace(draft, phase=_resting(draft), reason=UNHEARD, conditions=_wanting(None, None))
+    why = scene.observed.wanted.denied or UNHEARD
+    return msgspec.structs.replace(draft, phase=_resting(draft), reason=why, conditions=_wanting(None, None))
 
 
 def _waiting(draft: Draft, scene: Scene, target: Target) -> Draft:
@@ -133,7 +134,7 @@ def _retire(rollout: Rollout, observed: Observed, now: float, frozen: str) -> Pl
             rollout, spec=None, target=None, phase=Phase.PAUSED, reason=reason, since=since, conditions={FROZEN: frozen}
         )
         return Plan(observed.entry, kept)
-    left = msgspec.structs.replace(rollout, refusals=(), held={}, candidate=None, spec=None)
+    left = msgspec.structs.replace(rollout, refusals=(), held={}, candidate=None, spec=None, target=None)
     wanted = tags.wanted(left, observed.entry, None, None, "")
     nothing_left = observed.entry is None and all(left.written.get(v) == t for v, t in wanted.items())
     reason = "nobody asks for it any more: the tag or the ServedModel was removed"
@@ -266,6 +267,8 @@ def _finish(draft: Draft, before: Rollout, scene: Scene) -> Plan:
     entry = draft.entry if scene.limits.frozen else _with_alias(draft.entry, scene.spec)
     trouble = health.trouble(scene.fleet, entry)
     conditions = {**draft.conditions, **health.conditions(scene.fleet, entry, trouble)}
+    if scene.observed.wanted.denied:
+        conditions["ModelDenied"] = scene.observed.wanted.denied
     rollout = verbs.settled(draft.rollout, scene.spec, entry, target)
     unheeded = verbs.unheeded(rollout, scene.spec, entry, target)
     if unheeded:
@@ -281,6 +284,7 @@ def _finish(draft: Draft, before: Rollout, scene: Scene) -> Plan:
         phase=draft.phase,
         reason=draft.reason,
         since=_since(before, draft.phase, scene.now),
+        blank=(before.blank or not before.since) and scene.target is None and scene.observed.wanted.gone is None,
         conditions=conditions,
     )
     wanted = tags.wanted(rollout, scene.observed.entry, entry, draft.refusal, trouble)

@@ -20,9 +20,9 @@ import msgspec
 
 from fairlead_operator import log, report, tags
 from fairlead_operator.delivery import Carrier, Delivery, Fleet
-from fairlead_operator.documents import ModelEntry
+from fairlead_operator.documents import Catalog, ModelEntry
 from fairlead_operator.plan import Limits
-from fairlead_operator.planning import Planner, Scene, merged, next_catalog
+from fairlead_operator.planning import Planner, Scene, merged, next_catalog, recalled, retired
 from fairlead_operator.report import Line
 from fairlead_operator.sharing import Note, Said
 from fairlead_operator.sightings import Sightings
@@ -56,6 +56,7 @@ class Reconciler:
     """All served models of one pool. `watching` is when this operator began to look (Unix seconds)."""
 
     def __init__(self, fleet: Fleet, carrier: Carrier, records: Records, limits: Limits, watching: float) -> None:
+        self.begun = False  # the stored catalog has been read
         self._delivery = Delivery(fleet, carrier)
         self._carrier = carrier
         self._records = records
@@ -77,8 +78,10 @@ class Reconciler:
 
     def holders(self) -> dict[str, str]:
         """Served names that are in the catalog or remembered, with their models."""
-        return {name: name for name in self._models} | {
-            served: rollout.model for served, rollout in self._rollouts.items()
+        return {
+            **{name: name for name in self._models},
+            **{served: rollout.model for served, rollout in self._rollouts.items()},
+            **{name: entry.model for name, entry in self._models.items() if entry.model},
         }
 
     def claims(self) -> dict[str, Served]:
@@ -149,10 +152,31 @@ class Reconciler:
 
     # --- one step
 
-    async def step(self, sightings: Sightings, now: float) -> None:
-        """Raises CatalogConflict or OSError when the catalog could not be stored: nothing was PUT then."""
+    async def begin(self) -> None:
+        """Who has which name is the stored catalog's knowledge: for whoever wants it read before it is judged who asks.
+        Raises like `step`."""
+        if not self.begun:
+            stored, seen = await self._read()
+            self._models, self._seen = stored.catalog.models, seen
+
+    async def _read(self) -> tuple[Stored, dict[str, Seen]]:
         seen = await self._delivery.observe()
         stored = await self._delivery.newest(await self._carrier.read(), seen)
+        if not self.begun:
+            self._recall(stored.catalog)
+            self.begun = True
+        return stored, seen
+
+    def _recall(self, catalog: Catalog) -> None:
+        """What another operator left untold. From then on it is remembered here."""
+        for served, known in catalog.retired.items():
+            rollout, entry = self._rollouts.get(served), catalog.models.get(served)
+            if rollout is None or (entry is None and rollout.model != known.model):
+                self._rollouts[served] = recalled(served, known, entry, self._watching)
+
+    async def step(self, sightings: Sightings, now: float) -> None:
+        """Raises CatalogConflict or OSError when the catalog could not be stored: nothing was PUT then."""
+        stored, seen = await self._read()
         base = self._delivery.base(stored, seen)
         scene = Scene(sightings, stored, seen, base, now)
         self._take_notes()
@@ -181,16 +205,20 @@ class Reconciler:
 
     async def _store(self, plans: Mapping[str, Plan], scene: Scene) -> Stored:
         """Generation N+1, when anything differs, or when the number itself is not above what some replica has. The
-        first one may be empty: a replica without a catalog is not ready, and one of a pool without models should be."""
+        first one may be empty: a replica without a catalog is not ready, and one of a pool without models should be.
+        What the registry was still to be told goes once all of it is told, not piece by piece."""
         stored, base = scene.stored, scene.base
         models = merged(stored.catalog.models, plans)
         generation = stored.catalog.generation
         same = models == stored.catalog.models and (stored.data is None or stored.catalog.owner == self._carrier.owner)
+        left = {} if same and not stored.catalog.retired else retired(self._rollouts, plans, scene)
+        told = bool(stored.catalog.retired) and not left and not self._planner.limits.frozen
         first = scene.sightings.heard and base == 0 and stored.data is None
-        if same and not first and (not models or (base == generation and self._delivery.floor < generation)):
+        current = not models or (base == generation and self._delivery.floor < generation)
+        if same and current and not told and not first:
             return stored
         self._unwritten = frozenset(_differing(models, stored.catalog.models))
-        written = await self._carrier.write(next_catalog(scene, models, self._carrier.owner), stored)
+        written = await self._carrier.write(next_catalog(scene, models, left, self._carrier.owner), stored)
         self._unwritten = frozenset()
         return written
 

@@ -1,10 +1,11 @@
 """The MLflow registry: complete snapshots in, tags out. The only file with mlflow.
 
 Every method blocks, with a time limit for each request and one for the whole snapshot; call it from a thread
-of its own. All it ever raises is RegistryUnavailable: an error, a broken or a half answer is never an absence.
+of its own. All it ever raises is RegistryUnavailable: an error, a broken or a half answer is never an absence. What
+the registry itself answers of one name, or of one version's source, is that one's fate and stops no other.
 
     search_registered_models (all pages)  +  get_registered_model for each name that must be accounted for; where
-    those are many, all models instead
+    those are many, all models instead, and get_registered_model for the few that are not among them
         -> versions that aliases name -> their source as a replica can fetch it
 """
 
@@ -13,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +32,7 @@ ONE_BY_ONE = 10  # models that no tag finds are asked for singly; for more, all 
 LATELY_S = 900.0
 REREAD_LATE, REREAD_OTHER = 10, 3
 DEPTH = 3  # sources that name another place in the registry are followed so far
+HIGHEST = 2**31 - 1  # version; a database may take a higher one for an error, and not for an absence
 
 # mlflow's own defaults are 120 s and 7 retries: a poll is worth less than that.
 _LIMITS = {
@@ -38,10 +42,25 @@ _LIMITS = {
     "MLFLOW_DO_NOT_TRACK": "true",
 }
 
+# What the registry itself answers of one thing; every other error says nothing of it.
+_MISSING, _INVALID, _DENIED = "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED"
+_MEANS = {
+    _MISSING: "the registry does not have that",
+    _INVALID: "the registry takes that for no name",
+    _DENIED: "the registry does not let the operator's user read that",
+}
+
+
+class _Names(msgspec.Struct):
+    """What became of the names of one look. `gone`: with what more is known of it, or ""."""
+
+    models: dict[str, RegisteredModel]
+    gone: dict[str, str] = {}
+    denied: list[str] = []
+
 
 class _Known(msgspec.Struct, frozen=True):
     source: str
-    problem: str
     target: Target
     first_at: float
     read_at: float
@@ -70,43 +89,48 @@ class MlflowRegistry:
         Raises RegistryUnavailable unless everything was answered."""
         deadline = time.monotonic() + self._limit_s
         with self._trouble("reading the registry"):
-            models, gone = self._whole(names, deadline) if self._many() else self._asked(names, deadline)
-            self._untagged = sum(not self._keys.asks(model.tags) for model in models.values()) + len(gone)
-            versions = self._versions([(model, v) for model in models.values() for v in choose(model)], deadline)
-        return Snapshot(models, tuple(gone), versions)
+            found = self._whole(names, deadline) if self._many() else self._asked(names, deadline)
+            untagged = [model for model in found.models.values() if not self._keys.asks(model.tags)]
+            self._untagged = len(untagged) + len(found.gone) + len(found.denied)
+            versions = self._versions(found, choose, deadline)
+        hints = {name: hint for name, hint in found.gone.items() if hint}
+        return Snapshot(found.models, tuple(found.gone), versions, tuple(found.denied), hints)
 
     def _many(self) -> bool:
         """Whether reading all models costs the registry less than asking for those that no tag finds one by one."""
         return self._untagged > max(ONE_BY_ONE, self._pages)
 
-    def _asked(self, names: Collection[str], deadline: float) -> tuple[dict[str, RegisteredModel], list[str]]:
-        models: dict[str, RegisteredModel] = {}
+    def _asked(self, names: Collection[str], deadline: float) -> _Names:
+        found = _Names({})
         for key in dict.fromkeys(("fairlead.serve", self._keys.key("serve"))):
-            models |= self._search(f"tags.`{key}` = 'true'", deadline)[0]
-        missing = sorted(set(names) - set(models))
+            found.models |= self._search(f"tags.`{key}` = 'true'", deadline)[0]
+        missing = sorted(set(names) - set(found.models))
         if len(missing) > max(ONE_BY_ONE, self._pages):
             return self._whole(names, deadline)
-        gone = []
-        for name in missing:
-            found = self._model(name)
-            self._check(deadline)
-            if found is None:
-                gone.append(name)
-            else:
-                models[name] = found
-        return models, gone
+        self._singly(missing, found, deadline)
+        return found
 
-    def _whole(self, names: Collection[str], deadline: float) -> tuple[dict[str, RegisteredModel], list[str]]:
+    def _whole(self, names: Collection[str], deadline: float) -> _Names:
         every, self._pages = self._search(None, deadline)
         if not every:
             raise RegistryUnavailable("asked for all models, it answered with none: that is no absence")
-        models = {name: model for name, model in every.items() if name in names or self._keys.asks(model.tags)}
-        return models, sorted(set(names) - set(models))
+        found = _Names({name: model for name, model in every.items() if name in names or self._keys.asks(model.tags)})
+        missing = sorted(set(names) - set(found.models))
+        # What may not be read is left out of a search without a word; beyond a few it is told as gone.
+        self._singly(missing[:ONE_BY_ONE], found, deadline)
+        found.gone |= dict.fromkeys(missing[ONE_BY_ONE:], "")
+        return found
+
+    def _singly(self, names: Iterable[str], found: _Names, deadline: float) -> None:
+        for name in names:
+            self._model(name, found)
+            self._check(deadline)
 
     def write_tag(self, model: str, version: str, name: str, value: str) -> None:
         """Sets one of our tags on a version; a version that is gone needs none. Raises RegistryUnavailable."""
         with self._trouble(f"writing {name} to {model} {version}"):
-            self._existing(lambda: self._mlflow().set_model_version_tag(model, version, self._keys.key(name), value))
+            key = self._keys.key(name)
+            self._said(lambda: self._mlflow().set_model_version_tag(model, version, key, value), (_MISSING,))
 
     def _search(self, wanted: str | None, deadline: float) -> tuple[dict[str, RegisteredModel], int]:
         """All models, or those of a filter, and the number of pages that they took."""
@@ -119,43 +143,55 @@ class MlflowRegistry:
             self._check(deadline)
         return models, pages
 
-    def _model(self, name: str) -> RegisteredModel | None:
-        found = self._existing(lambda: self._mlflow().get_registered_model(name))
-        if found is None:
-            return None
-        _of(found.name, name)
-        return _registered(found)
+    def _model(self, name: str, into: _Names) -> None:
+        found, refused = self._said(lambda: self._mlflow().get_registered_model(name))
+        if refused == _DENIED:
+            into.denied.append(name)
+        elif refused:
+            into.gone[name] = "" if refused == _MISSING else _MEANS[refused]
+        elif found.name != name and _folded(found.name) == _folded(name):  # as many databases compare
+            into.gone[name] = f"it has {found.name!r}"
+        else:
+            _of(found.name, name)
+            into.models[name] = _registered(found)
 
     def _versions(
-        self, pairs: list[tuple[RegisteredModel, str]], deadline: float
+        self, names: _Names, choose: Callable[[RegisteredModel], Collection[str]], deadline: float
     ) -> dict[str, dict[str, Target | None]]:
-        keys = {(model.name, model.created, version): model for model, version in pairs}
+        """By model. A model of which some version may not be read is moved to those that are denied."""
+        models = list(names.models.values())
+        keys = dict.fromkeys((model.name, model.created, version) for model in models for version in choose(model))
         self._known = {key: known for key, known in self._known.items() if key in keys}
         stale = self._stale(time.monotonic())
         found: dict[str, dict[str, Target | None]] = {}
         for key in keys:
             name, _, version = key
-            if key in stale or key not in self._known:
-                self._read(key)
+            if (key in stale or key not in self._known) and name in names.models:
+                if not self._read(key):
+                    del names.models[name]
+                    names.denied.append(name)
                 self._check(deadline)
             known = self._known.get(key)
             found.setdefault(name, {})[version] = known.target if known else None
-        return found
+        return {name: versions for name, versions in found.items() if name in names.models}
 
     def _stale(self, now: float) -> list[tuple[str, int, str]]:
         oldest = sorted(self._known, key=lambda key: self._known[key].read_at)
         late = [key for key in oldest if now - self._known[key].first_at < LATELY_S][:REREAD_LATE]
         return late + [key for key in oldest if key not in late][:REREAD_OTHER]
 
-    def _read(self, key: tuple[str, int, str]) -> None:
-        """Brings one version up to date; forgets it when the registry has it no more."""
+    def _read(self, key: tuple[str, int, str]) -> bool:
+        """Brings one version up to date; forgets it when the registry has it no more. False: it may not be read."""
         name, _, version = key
-        found = self._existing(lambda: self._mlflow().get_model_version(name, version)) if version.isdigit() else None
+        if not version.isdecimal() or int(version) > HIGHEST:
+            return True
+        found, refused = self._said(lambda: self._mlflow().get_model_version(name, version))
         known = self._known.pop(key, None)
-        if found is None:
-            return
+        if refused:
+            return refused != _DENIED
         _of(f"{found.name} {found.version}", f"{name} {version}")
-        source, problem = (known.source, known.problem) if known else self._source(name, version)
+        # A problem may pass: a permission comes back.
+        source, problem = (known.source, "") if known and known.source else self._source(name, version)
         tags = dict(found.tags or {})
         target = Target(
             version=version,
@@ -167,15 +203,19 @@ class MlflowRegistry:
             settings=self._keys.settings(tags),
         )
         now = time.monotonic()
-        self._known[key] = _Known(source, problem, target, known.first_at if known else now, now)
+        self._known[key] = _Known(source, target, known.first_at if known else now, now)
+        return True
 
     def _source(self, name: str, version: str) -> tuple[str, str]:
         """(a place that a replica can fetch, "") or ("", why there is none)."""
-        uri = self._mlflow().get_model_version_download_uri(name, version)
+        uri = f"models:/{name}/{version}"
         for _ in range(DEPTH):
-            if not uri.startswith(("models:/", "runs:/")):
-                return fetchable(uri, self._uri)
-            uri = self._follow(uri)
+            found, refused = self._said(partial(self._follow, uri))
+            if refused:
+                return "", f"its source {uri} leads nowhere: {_MEANS[refused]}"
+            if not found.startswith(("models:/", "runs:/")):
+                return fetchable(found, self._uri)
+            uri = found
         return "", f"its source {uri} leads nowhere"
 
     def _follow(self, uri: str) -> str:
@@ -189,14 +229,15 @@ class MlflowRegistry:
             place = self._mlflow().get_logged_model(first).artifact_location
         return f"{place.rstrip('/')}/{below}" if below else str(place)
 
-    def _existing(self, call: Callable[[], Any]) -> Any:
-        """The call's result, or None when the registry says that there is no such thing."""
+    def _said(self, call: Callable[[], Any], instead: Collection[str] = _MEANS) -> tuple[Any, str]:
+        """(the call's result, ""), or (None, which of these codes the registry itself answered `instead`)."""
         try:
-            return call()
+            return call(), ""
         except Exception as error:
-            if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
+            refused = getattr(error, "error_code", "")
+            if refused not in instead:
+                raise
+            return None, refused
 
     def _check(self, deadline: float) -> None:
         if time.monotonic() > deadline:
@@ -228,6 +269,12 @@ def _of(answered: str, asked: str) -> None:
         raise RegistryUnavailable(f"asked for {asked!r}, it answered of {answered!r}")
 
 
+def _folded(name: str) -> str:
+    """Without case, accents and blanks at its end, which a database's collation may not tell apart."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(c))
+    return plain.rstrip()
+
+
 def _short(text: str) -> str:
     """One line; where it is long, its two ends: the cause stands last."""
     text = " ".join(text.split())
@@ -242,9 +289,13 @@ def _registered(found: Any) -> RegisteredModel:
 def fetchable(uri: str, registry: str) -> tuple[str, str]:
     """(the source as it stands in a catalog, "") or ("", why a replica could not fetch it)."""
     scheme, colon, _ = uri.partition(":")
+    try:
+        netloc = urlsplit(uri).netloc
+    except ValueError as error:
+        return "", f"its source {uri!r} is no URI: {error}"
     if colon and scheme == "mlflow-artifacts":
         return _proxied(uri, registry)
-    if "@" in urlsplit(uri).netloc and scheme in ("http", "https", "ftp", "mlflow-artifacts+http"):
+    if "@" in netloc and scheme in ("http", "https", "ftp", "mlflow-artifacts+http"):
         return "", "its source holds a user name or a password, and a catalog holds no secret"
     if not colon and not uri.startswith("/"):
         return "", f"its source {uri!r} is a relative path, which only the machine that logged it understands"

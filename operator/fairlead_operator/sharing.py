@@ -4,15 +4,17 @@ the Board, which remembers what the registry was told.
     serving                                where all of them say the same
     serving (pool a); loading (pool b)     where they differ, in the order of the pools' names; with the served names
                                            where the claims of one pool differ
+    refused: REASON (pool a: m)            always where the claim has nothing else loaded
 
 A claim for which the version is not loaded any more says nothing while another one has something to say. `own` reads a
-claim's part back.
+claim's part back. What a claim with nothing else loaded refuses is all that is left of it when its memory is lost, and
+a new claim that reads it must not take it for its own: so that one is named.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 import msgspec
 
@@ -20,8 +22,10 @@ from fairlead_operator.state import Snapshot, VersionTags
 
 LONGEST = 5000  # characters of a tag in MLflow
 PART = 300  # of what one claim says beside others
+ALONE = 1000  # of what it says alone
 NAMED = 8  # claims that say the same
 OVER = ("retired", "withdrawn")
+REFUSED = "refused:"
 _PART = re.compile(r"(.*) \((pool [^()]*)\)")
 
 
@@ -73,8 +77,11 @@ class Board:
     def untold(self, said: Iterable[Said]) -> list[Untold]:
         """Once for each version and tag, however many claims it has."""
         shared: dict[tuple[str, str], list[Said]] = {}
+        loaded = set()
         for one in said:
             shared.setdefault((one.model, one.version), []).append(one)
+            if not one.wanted.status.startswith((REFUSED, *OVER)):
+                loaded.add((one.pool, one.key))
         self._known = {key: value for key, value in self._known.items() if key in shared}
         found = []
         for key, claims in shared.items():
@@ -85,7 +92,7 @@ class Board:
             if notes:  # files that differ are told as those of the first pool
                 digest = next(one.wanted.digest for one in claims if one.wanted.digest)
                 found.append(Untold(*key, "digest", digest, notes))
-            notes, value = _news(claims, "status"), told(claims)
+            notes, value = _news(claims, "status"), told(claims, loaded)
             if notes or self._known.get(key, "" if _parts(value) else value) != value:
                 found.append(Untold(*key, "status", value, notes))
         return found
@@ -107,11 +114,13 @@ def _news(claims: Iterable[Said], tag: str) -> tuple[Note, ...]:
     return tuple(found)
 
 
-def told(claims: Sequence[Said]) -> str:
-    """What the tag says. `claims` of one version, in order."""
+def told(claims: Sequence[Said], loaded: Set[tuple[str, str]]) -> str:
+    """What the tag says. `claims` of one version, in order; `loaded`: pool and key of those that have any
+    version loaded."""
     live = [one for one in claims if not one.wanted.status.startswith(OVER)] or claims[:1]
+    bare = {(one.pool, one.key) for one in live if one.wanted.status.startswith(REFUSED)} - loaded
     said = {one.wanted.status for one in live}
-    if len(said) == 1:
+    if len(said) == 1 and not bare:
         return said.pop()
     by_pool: dict[str, set[str]] = {}
     for one in live:
@@ -119,8 +128,9 @@ def told(claims: Sequence[Said]) -> str:
     parts: dict[str, dict[str, None]] = {}
     for one in live:
         pool, name = _labels(one.pool, one.served)
-        label = pool if len(by_pool[one.pool]) == 1 else name
-        parts.setdefault(one.wanted.status.replace(";", ",")[:PART], {})[label] = None
+        label = pool if len(by_pool[one.pool]) == 1 and (one.pool, one.key) not in bare else name
+        longest = PART if len(live) > 1 else ALONE
+        parts.setdefault(one.wanted.status.replace(";", ",")[:longest], {})[label] = None
     text = "; ".join(f"{status} ({_list(list(labels))})" for status, labels in parts.items())
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
@@ -139,6 +149,12 @@ def own(value: str, pool: str, served: str) -> str:
     parts = _parts(value)
     labels = _labels(pool, served)
     return next((said for said, named in parts if not named.isdisjoint(labels)), "") if parts else value
+
+
+def names(value: str, pool: str, served: str) -> bool:
+    """Whether this very claim is named, not its pool alone."""
+    _, name = _labels(pool, served)
+    return any(name in named for _, named in _parts(value))
 
 
 def _parts(value: str) -> list[tuple[str, set[str]]]:

@@ -1,7 +1,8 @@
 """What complete answers of the registry add up to: who asks for what, and what has really gone. Pure.
 
 One look never takes anything away: a tag, an alias, a version or a model counts as gone after three complete
-answers in a row that say so. Errors and partial pages never come here. What Kubernetes says of its own objects
+answers in a row that say so. What the operator may not read is not gone: what was known of it stays, and after as
+many answers that is told. Errors and partial pages never come here. What Kubernetes says of its own objects
 is certain at once. Of two claims to one served name the holder keeps it, then the older wins; the other is told,
 also where both name the same model. This module must not know which pools there are.
 """
@@ -102,10 +103,12 @@ def look(old: Sightings, claims: Claims, snapshot: Snapshot, holders: Mapping[st
     asked = _asked(old, claims, snapshot, holders)
     wanted, absent = {}, dict(asked.absent)
     for served, claim in asked.claims.items():
-        found = asked.wanted.get(served, Wanted()) if served in absent else _find(claim, snapshot)
-        if found.gone is not None and served not in absent:
-            absent[served] = _count(old, served, found.gone[0])
-            found = found if absent[served][1] >= LOOKS else asked.wanted.get(served, Wanted())
+        had = asked.wanted.get(served, Wanted())
+        found = had if served in absent else _find(claim, snapshot, had)
+        lacks = "denied" if found.denied else found.gone[0] if found.gone else ""
+        if lacks and served not in absent:
+            absent[served] = _count(old, served, lacks)
+            found = found if absent[served][1] >= LOOKS else had
         wanted[served] = found
     return msgspec.structs.replace(asked, wanted=wanted, absent=absent)
 
@@ -189,11 +192,16 @@ def _count(old: Sightings, served: str, kind: str) -> tuple[str, int]:
     return (kind, looks + 1 if before == kind else 1)
 
 
-def _find(claim: Served, snapshot: Snapshot) -> Wanted:
-    """What one look says of a claim."""
+def _find(claim: Served, snapshot: Snapshot, had: Wanted) -> Wanted:
+    """What one look says of a claim; `had` is what was known of it."""
+    if claim.model in snapshot.denied:
+        told = f"the registry does not let the operator's user read the model {claim.model!r}: give it that permission"
+        return msgspec.structs.replace(had, denied=told)
     model = snapshot.models.get(claim.model)
     if model is None:
-        return Wanted(gone=("ModelGone", f"model {claim.model!r} is gone from the registry"))
+        hint = snapshot.hints.get(claim.model, "")
+        told = f"model {claim.model!r} is gone from the registry" + (f": {hint}" if hint else "")
+        return Wanted(gone=("ModelGone", told))
     if not claim.version and not claim.alias:
         return Wanted()
     version = claim.version or model.aliases.get(claim.alias, "")
@@ -204,4 +212,7 @@ def _find(claim: Served, snapshot: Snapshot) -> Wanted:
         named = f"the alias {claim.alias!r} names" if claim.alias else "the ServedModel names"
         return Wanted(gone=("VersionGone", f"{named} version {version} of {claim.model!r}, which does not exist"))
     said = sharing.own(target.status, claim.pool, claim.served)
-    return Wanted(target if said == target.status else msgspec.structs.replace(target, status=said))
+    if said != target.status:
+        ours = sharing.names(target.status, claim.pool, claim.served)
+        target = msgspec.structs.replace(target, status=said, names_claim=ours)
+    return Wanted(target)

@@ -58,7 +58,8 @@ class RegisteredModel(msgspec.Struct, frozen=True):
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """The version that is asked for, as the registry has it. `source` can be fetched by a replica; "" where
-    it cannot, and `problem` says why. `status` and `digest` are what the operator wrote there before."""
+    it cannot, and `problem` says why. `status` and `digest` are what the operator wrote there before; `names_claim`:
+    that status names the claim which asks."""
 
     version: str
     source: str
@@ -67,23 +68,29 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: str = ""
     allow_signature_change: bool = False
     settings: dict[str, object] = {}
+    names_claim: bool = False
 
 
 class Snapshot(msgspec.Struct, frozen=True):
     """One complete answer of the registry. `models` that ask to be served or were asked for by name; `gone`
-    those of the latter that it does not have; `versions` by model (None: it has no such version)."""
+    those of the latter that it does not have, for some of which a `hint` helps; `denied` those that the operator may
+    not read: neither there nor gone; `versions` by model (None: it has no such version)."""
 
     models: dict[str, RegisteredModel]
     gone: tuple[str, ...]
     versions: dict[str, dict[str, Target | None]]
+    denied: tuple[str, ...] = ()
+    hints: dict[str, str] = {}
 
 
 class Wanted(msgspec.Struct, frozen=True):
     """What the registry says for one claim: a target, or why there is none (`gone`: a condition and a sentence).
-    Both empty: it has not been heard since the operator started."""
+    Both empty: it has not been heard since the operator started. `denied` is why it tells nothing now, a sentence: the
+    rest is what it said last."""
 
     target: Target | None = None
     gone: tuple[str, str] | None = None
+    denied: str = ""
 
 
 # --- the fleet
@@ -164,7 +171,8 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     generation that carries the route to `routed`. `held` maps versions kept warm to the time their hold began (0:
     not yet confirmed); of those in `doubted` it is not known whether they ever served. `attempts` holds the time of
     a version's last retry, which the catalog tells the server. `spent`: annotations that have counted, by verb.
-    `tags` are wanted, `written` are known to be in the registry."""
+    `tags` are wanted, `written` are known to be in the registry. `blank`: it has just begun, or was lost, and the
+    registry has not been heard since."""
 
     served: str
     model: str
@@ -187,6 +195,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     conditions: dict[str, str] = {}
     tags: dict[str, VersionTags] = {}
     written: dict[str, VersionTags] = {}
+    blank: bool = False
 
 
 # --- the decision

@@ -28,8 +28,8 @@ SERVES = (Phase.SERVING, Phase.HOLDING)
 ON_ITS_WAY = (Phase.LOADING, Phase.APPROVAL, Phase.PAUSED, Phase.SWITCHING)
 # Conditions of a rollout with which what was asked for is not what serves, or not as it should.
 AILING = (
-    "SpecInvalid", "ModelGone", "AliasGone", "VersionGone", "SourceChanged", "CatalogTooLarge", "CatalogNotStored",
-    "TooNew", "Degraded",
+    "SpecInvalid", "ModelGone", "AliasGone", "VersionGone", "ModelDenied", "SourceChanged", "CatalogTooLarge",
+    "CatalogNotStored", "TooNew", "Degraded",
 )  # fmt: skip
 PROGRESS = {
     Phase.LOADING: "Loading",

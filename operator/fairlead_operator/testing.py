@@ -223,13 +223,15 @@ class FakeModel:
 
 
 class FakeRegistry:
-    """`down` is what every call fails with, "" while it answers. `writes` counts the tags that were set."""
+    """`down` is what every call fails with, "" while it answers. `denied`: models that the operator may not read.
+    `writes` counts the tags that were set."""
 
     def __init__(self, keys: Tags | None = None, faults: Faults | None = None) -> None:
         self.keys = keys or Tags()
         self.faults = faults or Faults()
         self.models: dict[str, FakeModel] = {}
         self.down = ""
+        self.denied: set[str] = set()
         self.writes: list[tuple[str, str, str, str]] = []
 
     def register(self, model: str, *sources: str, serve: bool = True) -> FakeModel:
@@ -252,10 +254,11 @@ class FakeRegistry:
         found = {
             name: RegisteredModel(name, model.created, dict(model.tags), dict(model.aliases))
             for name, model in self.models.items()
-            if self.keys.asks(model.tags) or name in names
+            if name not in self.denied and (self.keys.asks(model.tags) or name in names)
         }
         versions = {name: {v: self._target(name, v) for v in choose(model)} for name, model in found.items()}
-        return Snapshot(found, tuple(sorted(set(names) - set(found))), versions)
+        denied = tuple(sorted(self.denied & set(names)))
+        return Snapshot(found, tuple(sorted(set(names) - set(found) - self.denied)), versions, denied)
 
     def write_tag(self, model: str, version: str, name: str, value: str) -> None:
         self._answer()

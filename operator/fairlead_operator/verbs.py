@@ -15,7 +15,7 @@ import msgspec
 from fairlead_operator.documents import ModelEntry
 from fairlead_operator.resource import PREFIX
 from fairlead_operator.spec import Served
-from fairlead_operator.state import ROLLED_BACK, Phase, Rollout, Spent, Target
+from fairlead_operator.state import ROLLED_BACK, Phase, Refusal, Rollout, Spent, Target
 
 PERSON = "a person "  # how a refusal by a person begins, here and in the registry
 DONE = {"abort": PERSON + "aborted it", "rollback": ROLLED_BACK}
@@ -81,6 +81,9 @@ def _outcome(verb: str, named: str, rollout: Rollout, entry: ModelEntry | None, 
     refused = any(refusal.digest == named for refusal in rollout.refusals)
     if verb in DONE and refused:
         return ""
+    stopped = next((refusal.version for refusal in rollout.refusals if _by_person(refusal, named)), "")
+    if verb in ("approve", "promote") and stopped:
+        return f"a person refused version {stopped}: move the alias away and back, and then set it again"
     if named == on_its_way:
         return None
     version = _version(entry, named)
@@ -92,6 +95,11 @@ def _outcome(verb: str, named: str, rollout: Rollout, entry: ModelEntry | None, 
     if version in rollout.held and verb != "rollback":
         return f"version {version} is kept warm and not on its way: move the alias to it to go back"
     return None
+
+
+def _by_person(refusal: Refusal, named: str) -> bool:
+    """Whether a person refused these files, and the alias still names them: what is said later is for the retry."""
+    return refusal.digest == named and refusal.reason.startswith(PERSON) and not refusal.left
 
 
 def _too_late(verb: str, version: str, rollout: Rollout) -> str | None:

@@ -16,10 +16,11 @@ from fairlead_operator.documents import Catalog, ModelEntry, encode, read_catalo
 from fairlead_operator.plan import Limits, plan
 from fairlead_operator.report import RegistrySight
 from fairlead_operator.resource import Status
+from fairlead_operator.sharing import OVER
 from fairlead_operator.spec import VERBS, Served
 from fairlead_operator.state import Observed, Phase, Plan, RegistryUnavailable, Rollout, Wanted
 from fairlead_operator.status import memory, status
-from fairlead_operator.testing import Artifact, Crash, MemoryRecords, digest_of, signature
+from fairlead_operator.testing import Artifact, Crash, FakeVersion, MemoryRecords, digest_of, signature
 
 MODELS = ("m", "n")
 VERSIONS = ("1", "2", "3", "4")
@@ -32,11 +33,13 @@ replicas = st.sampled_from(REPLICAS)
 
 
 class StatusRecords(MemoryRecords):
-    """Keeps only what the status of a ServedModel remembers."""
+    """Keeps only what the status of a ServedModel remembers: nothing where the object is gone."""
 
     def save(self, rollout: Rollout) -> None:
         written = msgspec.json.encode(memory(rollout))
         super().save(msgspec.json.decode(written, type=Rollout))
+        if rollout.spec is None:
+            del self.rollouts[rollout.served]
 
 
 class Operating(RuleBasedStateMachine):
@@ -54,6 +57,7 @@ class Operating(RuleBasedStateMachine):
         self.once_routed: dict[str, set[str]] = {model: set() for model in MODELS}
         self.let_through: set[str] = set()  # digests that a person approved or promoted at some time
         self.frozen = ""
+        self.forgot = False
         self.rests: dict[str, resting.Rest | None] = {}
         site.carrier.on_write = self.written
         site.fleet.on_put = self.put
@@ -147,6 +151,14 @@ class Operating(RuleBasedStateMachine):
         self.annotate(model, "rollback", version)
         self.site.run(1)
 
+    @rule(model=models, version=versions, points=st.integers(0, 30))
+    def serve_remove_and_die(self, model: str, version: str, points: int) -> None:
+        """The memory goes with the object, and the operator about when the registry is to be told."""
+        self.promote_and_run_on(model, version, 10)
+        self.stop_serving(model)
+        self.site.run(2)
+        self.crash(points, False)
+
     # --- what happens to the parts
 
     @rule(full=st.booleans())
@@ -209,6 +221,7 @@ class Operating(RuleBasedStateMachine):
             self.site.run(6)
         self.site.faults.calm()
         if forget:
+            self.forgot = True
             self.site.records.rollouts.clear()
         self.site.start()
         self.site.operator.freeze(self.frozen)
@@ -296,6 +309,10 @@ class Operating(RuleBasedStateMachine):
         lines = [msgspec.structs.replace(line, since=0.0) for line in self.site.operator.lines()]
         return (catalog.models if catalog else {}, tags, lines)
 
+    def told(self, version: FakeVersion) -> str:
+        """The first word of its tag."""
+        return version.tags.get("fairlead.status", "").replace(":", " ").partition(" ")[0]
+
     def check_end(self) -> None:
         site = self.site
         for name in MODELS:
@@ -303,6 +320,7 @@ class Operating(RuleBasedStateMachine):
             entry, wanted = site.entry(name), model.aliases.get("champion")
             if "fairlead.serve" not in model.tags:
                 assert entry is None
+                assert self.forgot or {*map(self.told, model.versions.values())} <= {"", *OVER, "refused"}
                 continue
             line = site.line(name)
             if wanted is None:

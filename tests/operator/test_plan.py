@@ -295,6 +295,76 @@ def test_nobody_asks_any_more() -> None:
     assert plan(None, told, seen(None, Wanted(), replica()), NOW).done
 
 
+def test_a_claim_made_anew_waits_for_the_registry() -> None:
+    """What the old one asked for is not what the new one does."""
+    retired = plan(None, memory(target=Target("1", "/m/1")), seen(SERVING, Wanted(), replica()), NOW).rollout
+    assert retired.target is None
+    anew = Served("m", "m", "challenger")
+    decided = plan(anew, retired, seen(None, Wanted(), replica()), NOW, LIMITS)
+    assert decided.entry is None
+    assert "RegistryUnheard" in decided.rollout.conditions
+
+
+APPROVED = msgspec.structs.replace(SPEC, require_approval=True)
+READY2 = replica(v1=READY1, v2=version("ready", D2))
+
+
+@pytest.mark.parametrize("status", ["serving", "held", "serving (failed in replica r1: disk full)"])
+def test_a_tag_opens_no_gate_where_the_memory_knows_better(status: str) -> None:
+    """It may be another claim's, or copied from another version."""
+    decided = plan(APPROVED, memory(), seen(PINNED, target("2", status=status, digest=D2), READY2), NOW, LIMITS)
+    assert decided.rollout.phase == Phase.APPROVAL
+    assert decided.entry == PINNED
+
+
+@pytest.mark.parametrize("unheard", [0, 1, 2])
+def test_a_lost_memory_believes_the_tag(unheard: int) -> None:
+    """What served here needs no second approval, also where the registry answers only later."""
+    rollout = Rollout("m", "m")
+    for _ in range(unheard):
+        rollout = plan(APPROVED, rollout, seen(PINNED, Wanted(), READY2), NOW, LIMITS).rollout
+    decided = plan(APPROVED, rollout, seen(PINNED, target("2", status="held", digest=D2), READY2), NOW, LIMITS)
+    assert "it was kept warm" in decided.rollout.reason
+
+
+def test_a_memory_that_is_behind_the_catalog_knows_what_it_routed() -> None:
+    """The operator was killed between the switch to version 3 and its memory: version 2 had the traffic before."""
+    stored = entry("3", v1=D1, v2=D2, v3=D3)
+    behind = memory(routed="2", switched=4, held={"1": 0.0})
+    decided = plan(APPROVED, behind, seen(stored, target("2"), READY2), NOW, LIMITS)
+    assert "it was kept warm" in decided.rollout.reason
+
+
+GONE = Wanted(gone=("AliasGone", "no alias"))
+REFUSED = "refused: no memory"
+
+
+@pytest.mark.parametrize(
+    ("rollout", "earlier", "stored", "named", "phase"),
+    [
+        # lost memory: what is stored is this claim's, and so is the refusal
+        (Rollout("m", "m"), (), SERVING, False, Phase.REFUSED),
+        (Rollout("m", "m"), (Wanted(), Wanted()), SERVING, False, Phase.REFUSED),
+        # nothing is stored: a new claim, or one that was lost with its refusal
+        (Rollout("m", "m"), (), None, False, Phase.LOADING),
+        (Rollout("m", "m"), (), None, True, Phase.REFUSED),
+        (Rollout("m", "m"), (Wanted(), Wanted()), None, True, Phase.REFUSED),
+        # what this memory does not know was refused elsewhere
+        (memory(since=1.0), (), SERVING, False, Phase.LOADING),
+        (memory(since=1.0), (GONE,), SERVING, False, Phase.LOADING),
+        (memory(since=1.0), (Wanted(),), SERVING, False, Phase.LOADING),
+    ],
+)
+def test_whose_refusal_it_is(
+    rollout: Rollout, earlier: tuple[Wanted, ...], stored: ModelEntry | None, named: bool, phase: Phase
+) -> None:
+    """A version that one claim refused is not refused in another; a claim that lost its memory does not try again."""
+    for wanted in earlier:
+        rollout = plan(SPEC, rollout, seen(stored, wanted, replica(v1=READY1)), NOW, LIMITS).rollout
+    wanted = Wanted(Target("2", "/m/2", status=REFUSED, names_claim=named))
+    assert plan(SPEC, rollout, seen(stored, wanted, replica(v1=READY1)), NOW, LIMITS).rollout.phase == phase
+
+
 def test_the_tags_of_a_promotion() -> None:
     """The routed version is serving, the candidate loading, the held one held."""
     loading = plan(SPEC, memory(), seen(PINNED, target("2"), replica(v1=READY1)), NOW, LIMITS)

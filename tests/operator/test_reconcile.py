@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 import pytest
 from operator_site import Site
 
-from fairlead_operator.documents import Smoke, read_catalog
+from fairlead_operator.documents import Smoke, encode, read_catalog
 from fairlead_operator.state import Answer, Phase
 from fairlead_operator.testing import Artifact, digest_of, signature
 
@@ -505,6 +508,128 @@ def test_a_name_that_passes_to_another_model_begins_anew(told: bool) -> None:
     if told:
         assert (site.status_tag("1", "old"), site.status_tag("1", "young")) == ("retired", "serving")
         assert site.registry.tag("old", "1", "digest") == digest_of("1")
+
+
+def passed_on_unseen(named: bool = True) -> Site:
+    """The name has gone to another model while no operator was active, whose version has the same number; the memory
+    went with the object. `named`: the stored catalog knows whose model it holds."""
+    site = Site()
+    site.registry.register("old", "/m/1")
+    site.registry.register("young", "/m/2", serve=False)
+    for model in ("old", "young"):
+        site.registry.models[model].tags["fairlead.name"] = "shared"
+        site.registry.promote(model, "1")
+    site.run()
+    if not named:
+        catalog = read_catalog(site.carrier.data)
+        models = {"shared": msgspec.structs.replace(catalog.models["shared"], model="")}
+        site.carrier.data = encode(msgspec.structs.replace(catalog, generation=9, models=models))
+    del site.registry.models["old"].tags["fairlead.serve"]
+    site.registry.models["young"].tags["fairlead.serve"] = "true"
+    site.records.rollouts.clear()
+    site.start()
+    return site
+
+
+def test_a_name_that_passes_to_another_model_while_nobody_looks_begins_anew() -> None:
+    """The stored catalog knows whose model it holds: no version of the one is taken for one of the other's."""
+    site = passed_on_unseen()
+    site.run(30)
+    entry = site.entry("shared")
+    assert entry is not None
+    assert entry.model == "young"
+    assert {v: version.digest for v, version in entry.versions.items()} == {"1": digest_of("2")}
+    assert site.line("shared").phase == Phase.SERVING
+    assert (site.status_tag("1", "old"), site.status_tag("1", "young")) == ("retired", "serving")
+    assert site.registry.tag("old", "1", "digest") == digest_of("1")
+    assert site.registry.tag("young", "1", "digest") == digest_of("2")
+
+
+def test_a_catalog_without_models_names_unloads_nothing() -> None:
+    """It was stored by the release before, or by hand: what it holds may well be what is asked for."""
+    site = passed_on_unseen(named=False)
+    site.carrier.on_write = lambda old, new: pytest.fail("written")
+    site.run(10)
+    assert site.routed("shared") == "1"
+
+
+def test_who_serves_keeps_the_name_when_the_memory_is_lost() -> None:
+    """The catalog says which of two claims serves, once it has been read; age does not."""
+    site = passed_on_unseen()
+    site.registry.models["old"].tags["fairlead.serve"] = "true"
+    site.registry.models["old"].created = 99
+    asyncio.run(site.operator.begin())
+    site.run(10)
+    entry = site.entry("shared")
+    assert entry is not None
+    assert (entry.model, entry.versions["1"].source) == ("old", "/m/1")
+
+
+@pytest.mark.parametrize("digest", [True, False])
+def test_a_removal_is_told_by_whoever_comes_after(site: Site, digest: bool) -> None:
+    """The object and its memory are gone, and the operator dies before the registry answers: the catalog remembers what
+    is still to be told, with the same write that leaves the model out, and forgets it when it is told."""
+    site.registry.promote("m", "1")
+    if not digest:
+        site.run(1)
+        site.registry.down = "503"
+    site.run()
+    site.registry.down = ""
+    del site.registry.models["m"].tags["fairlead.serve"]
+    for _ in range(3):
+        site.look()
+    site.registry.down = "503"
+    site.step()
+    assert site.entry() is None
+    site.records.rollouts.clear()
+    site.start()
+    site.run(10)
+    assert site.status_tag("1") == ("serving" if digest else "")
+    site.registry.down = ""
+    site.run(3)
+    assert site.status_tag("1") == "retired"
+    assert site.registry.tag("m", "1", "digest") == digest_of("1")
+    assert read_catalog(site.carrier.data).retired == {}
+    assert site.operator.lines() == ()
+    count = len(site.registry.writes)
+    site.start()
+    site.run(5)
+    assert len(site.registry.writes) == count
+
+
+def test_what_is_told_to_nobody_yet_waits_for_the_end_of_a_freeze(site: Site) -> None:
+    """The registry is told all the same; what is stored stays stored."""
+    site.registry.promote("m", "1")
+    site.run()
+    del site.registry.models["m"].tags["fairlead.serve"]
+    for _ in range(3):
+        site.look()
+    site.step()
+    site.operator.freeze("an incident")
+    before = site.carrier.data
+    site.run(5)
+    assert site.status_tag("1") == "retired"
+    assert site.carrier.data == before
+    site.operator.freeze("")
+    site.run(2)
+    assert read_catalog(site.carrier.data).retired == {}
+
+
+def test_a_model_that_comes_back_is_told_of_its_old_versions(site: Site) -> None:
+    """Removed, and asked for again with another version; the registry takes no tags, and two operators die."""
+    site.registry.promote("m", "1")
+    site.run()
+    tell, site.tell = site.tell, lambda: None
+    for serve, version in (("false", "1"), ("true", "2")):
+        site.registry.models["m"].tags["fairlead.serve"] = serve
+        site.registry.promote("m", version)
+        site.run(6)
+        site.records.rollouts.clear()
+        site.start()
+    assert site.entry().versions.keys() == {"2"}
+    site.tell = tell
+    site.run()
+    assert (site.status_tag("1"), site.status_tag("2")) == ("retired", "serving")
 
 
 def test_a_pool_without_models_has_a_catalog() -> None:

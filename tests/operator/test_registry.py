@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from awkward_proxy import AwkwardProxy
+from awkward_proxy import Answer, AwkwardProxy
 from mlflow_server import MlflowServer, start_mlflow
 
 from fairlead_operator import registry as door
@@ -28,6 +29,7 @@ pytestmark = [
 
 KEYS = Tags()
 CHOOSE = chooser(KEYS, "champion", ())
+ASKED = "/api/2.0/mlflow/registered-models/get?name={}"
 
 
 class Human:
@@ -49,6 +51,12 @@ class Human:
             self.call("registered-models/set-tag", name=model, key="fairlead.serve", value="true")
         for source in sources:
             self.call("model-versions/create", name=model, source=source)
+
+    def of_run(self, model: str, run: str) -> None:
+        """The model with one promoted version, whose source names a run."""
+        self.register(model)
+        self.call("model-versions/create", name=model, source=f"runs:/{run}/model", run_id=run)
+        self.promote(model, "1")
 
     def promote(self, model: str, version: str, alias: str = "champion") -> None:
         self.call("registered-models/alias", name=model, alias=alias, version=version)
@@ -112,7 +120,7 @@ def test_many_names_cost_one_search(human: Human, proxy: AwkwardProxy, monkeypat
     proxy.calls.clear()
     assert registry.snapshot(["quiet", "nowhere"], CHOOSE) == few
     assert sum("registered-models/search" in call for call in proxy.calls) == 1
-    assert not any("registered-models/get" in call for call in proxy.calls)
+    assert [call for call in proxy.calls if "registered-models/get" in call] == [ASKED.format("nowhere")]
     proxy.mode = "empty"
     with pytest.raises(RegistryUnavailable, match="no absence"):
         registry.snapshot(["quiet", "nowhere"], CHOOSE)
@@ -140,6 +148,117 @@ def test_a_broken_answer_is_an_error(human: Human, proxy: AwkwardProxy, mode: st
         registry.snapshot(["quiet"], CHOOSE)
     proxy.mode = ""
     assert "plain" in registry.snapshot(["plain"], CHOOSE).models
+
+
+@pytest.mark.parametrize("one_by_one", [10, 1])
+def test_what_is_no_name_is_gone_and_stops_nothing(
+    human: Human, mlflow: MlflowServer, monkeypatch: pytest.MonkeyPatch, one_by_one: int
+) -> None:
+    """Anybody may ask for a model by a name that MLflow refuses to look up: it is not there."""
+    monkeypatch.setattr(door, "ONE_BY_ONE", one_by_one)
+    for name in (" ", ".", "..", "..x"):
+        snapshot = MlflowRegistry(mlflow.uri, KEYS).snapshot([name, "quiet"], CHOOSE)
+        assert {"plain", "quiet"} <= set(snapshot.models)
+        assert snapshot.gone == (name,)
+        assert "no name" in snapshot.hints.get(name, "")
+
+
+@pytest.mark.parametrize("one_by_one", [10, 2])
+def test_a_model_that_may_not_be_read_is_not_gone(
+    human: Human, proxy: AwkwardProxy, monkeypatch: pytest.MonkeyPatch, one_by_one: int
+) -> None:
+    """MLflow's basic-auth says 403 of it, and all others are read. A search that is denied says nothing at all."""
+    monkeypatch.setattr(door, "ONE_BY_ONE", one_by_one)
+    proxy.mode, proxy.only = "403", lambda path: path == ASKED.format("secret")
+    names = ["quiet", "secret", "nowhere"]
+    registry = MlflowRegistry(proxy.uri, KEYS)
+    snapshot = registry.snapshot(names, CHOOSE)
+    assert {"plain", "quiet"} <= set(snapshot.models)
+    assert (snapshot.gone, snapshot.denied) == (("nowhere",), ("secret",))
+    proxy.only = lambda path: "search" in path
+    with pytest.raises(RegistryUnavailable, match="Permission denied"):
+        registry.snapshot(names, CHOOSE)
+
+
+def test_a_version_that_may_not_be_read_denies_its_model(human: Human, proxy: AwkwardProxy) -> None:
+    """That model is neither there nor gone while it lasts, whether the version was known before or not."""
+    registry = MlflowRegistry(proxy.uri, KEYS)
+    before = registry.snapshot([], CHOOSE)
+    proxy.mode, proxy.only = "403", lambda path: "model-versions/get?name=plain" in path
+    for _ in range(2):
+        snapshot = registry.snapshot([], CHOOSE)
+        assert (snapshot.denied, snapshot.gone) == (("plain",), ())
+        assert set(snapshot.models) == set(before.models) - {"plain"}
+        assert "plain" not in snapshot.versions
+    proxy.mode = ""
+    assert registry.snapshot([], CHOOSE) == before
+
+
+class CaseBlindProxy(AwkwardProxy):
+    """As MySQL usually compares: the name in capitals finds the model."""
+
+    def _pass_on(self, request: http.server.BaseHTTPRequestHandler, body: bytes | None) -> Answer:
+        request.path = request.path.replace("name=QUIET", "name=quiet").replace("name=odd", "name=plain")
+        return super()._pass_on(request, body)
+
+
+def test_another_case_of_a_name_is_not_that_model(human: Human, mlflow: MlflowServer) -> None:
+    """The registry answers of `quiet` when asked for `QUIET`: there is none, and how it is spelled is told. An answer
+    of an altogether different model says nothing."""
+    proxy = CaseBlindProxy(mlflow.uri)
+    try:
+        snapshot = MlflowRegistry(proxy.uri, KEYS).snapshot(["QUIET"], CHOOSE)
+        assert "plain" in snapshot.models
+        assert (snapshot.gone, snapshot.hints) == (("QUIET",), {"QUIET": "it has 'quiet'"})
+        with pytest.raises(RegistryUnavailable, match="it answered of 'plain'"):
+            MlflowRegistry(proxy.uri, KEYS).snapshot(["odd"], CHOOSE)
+    finally:
+        proxy.close()
+
+
+def test_a_source_that_leads_nowhere_is_its_versions_problem(human: Human, mlflow: MlflowServer) -> None:
+    """A run that is not there, such as one that `mlflow gc` removed, and one that has no run's name: all other models
+    are read."""
+    runs = {"0" * 32: "the registry does not have that", "a$b": "the registry takes that for no name"}
+    for run, why in runs.items():
+        human.of_run("dangling", run)
+        snapshot = MlflowRegistry(mlflow.uri, KEYS).snapshot([], CHOOSE)
+        target = snapshot.versions["dangling"]["1"]
+        assert target is not None
+        assert (target.source, target.problem) == ("", f"its source runs:/{run}/model leads nowhere: {why}")
+        assert "plain" in snapshot.versions
+        human.call("registered-models/delete", "DELETE", name="dangling")
+
+
+def test_a_source_that_may_be_read_again_is_read(human: Human, proxy: AwkwardProxy) -> None:
+    """A denied run is the version's problem for as long as it is denied; an error on the way is no answer."""
+    import mlflow as real
+
+    run = real.MlflowClient(proxy.uri).create_run("0")
+    human.of_run("of-a-run", run.info.run_id)
+    registry = MlflowRegistry(proxy.uri, KEYS)
+    proxy.mode, proxy.only = "503", lambda path: "runs/get" in path
+    with pytest.raises(RegistryUnavailable):
+        registry.snapshot([], CHOOSE)
+    proxy.mode = "403"
+    denied = registry.snapshot([], CHOOSE).versions["of-a-run"]["1"]
+    assert denied is not None
+    assert denied.source == ""
+    assert "does not let the operator's user read" in denied.problem
+    proxy.mode = ""
+    target = registry.snapshot([], CHOOSE).versions["of-a-run"]["1"]
+    assert target is not None
+    assert (target.source.endswith(f"/{run.info.run_id}/artifacts/model"), target.problem) == (True, "")
+    proxy.mode = "403"
+    again = registry.snapshot([], CHOOSE).versions["of-a-run"]["1"]
+    assert again == target, "what is known is not asked for again"
+
+
+def test_a_version_beyond_all_numbers_is_not_asked_for(human: Human, proxy: AwkwardProxy) -> None:
+    """PostgreSQL takes a number above its range for an error, which would be the whole snapshot's."""
+    fixed = lambda model: ["2147483648"] if model.name == "plain" else []  # noqa: E731
+    assert MlflowRegistry(proxy.uri, KEYS).snapshot([], fixed).versions["plain"] == {"2147483648": None}
+    assert not any("model-versions/get" in call for call in proxy.calls)
 
 
 def test_a_registry_that_hangs_is_an_error(human: Human, proxy: AwkwardProxy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +337,7 @@ def test_a_logged_model_is_resolved_to_what_can_be_fetched(mlflow: MlflowServer,
         ("file:///models/a", "http://h", "file:///models/a", ""),
         ("s3://b/a", "http://h", "s3://b/a", ""),
         ("./mlruns/a", "http://h", "", "relative path"),
+        ("s3://[half/a", "http://h", "", "is no URI"),
         ("https://me:secret@h/a.onnx", "http://h", "", "holds no secret"),
     ],
 )

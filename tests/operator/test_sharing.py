@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 from operator_site import Site
 
-from fairlead_operator.sharing import LONGEST, Board, Note, Said, own, told
+from fairlead_operator.sharing import LONGEST, Board, Note, Said, names, own, told
 from fairlead_operator.state import Phase, Snapshot, Target, VersionTags
 
 
 def said(pool: str, status: str, served: str = "m", written: str = "", digest: str = "") -> Said:
     return Said(pool, served, served, "m", "1", VersionTags(status, digest), VersionTags(written))
+
+
+def keys(claims: list[Said]) -> set[tuple[str, str]]:
+    return {(one.pool, one.key) for one in claims}
 
 
 TOLD: list[tuple[str, list[Said], str]] = [
@@ -45,7 +49,7 @@ TOLD: list[tuple[str, list[Said], str]] = [
 @pytest.mark.parametrize(("claims", "text"), [row[1:] for row in TOLD], ids=[row[0] for row in TOLD])
 def test_what_the_tag_says(claims: list[Said], text: str) -> None:
     """The plain value where all agree, else who says what, in the order of the pools."""
-    assert told(claims) == text
+    assert told(claims, keys(claims)) == text
     for one in claims:
         if " (pool " in text and not one.wanted.status.startswith("retired"):
             assert own(text, one.pool, one.served) == one.wanted.status.replace(";", ",")
@@ -70,9 +74,23 @@ def test_what_is_read_back(value: str, mine: str) -> None:
 def test_it_is_bounded() -> None:
     """Thousands of claims that differ fit into one tag, and many that agree are counted."""
     many = [said("a", "loading" if n % 2 else "serving", f"m{n:04}") for n in range(2000)]
-    assert "pool a: m0014, and 992 more)" in told(many)
+    assert "pool a: m0014, and 992 more)" in told(many, keys(many))
     differing = [said(f"p{n:04}", f"refused: {n} " + "x" * 500) for n in range(100)]
-    assert len(told(differing)) <= LONGEST
+    assert len(told(differing, keys(differing))) <= LONGEST
+
+
+def test_a_claim_with_nothing_else_loaded_names_itself() -> None:
+    """A new claim, of another pool or of a copied version, must not take this refusal for its own."""
+    reason = "refused: " + "x" * 900
+    tag = told([said("a", reason)], set())
+    assert tag == f"{reason} (pool a: m)"
+    assert (own(tag, "a", "m"), own(tag, "a", "n"), own(tag, "b", "m")) == (reason, "", "")
+    assert told([said("a", "refused: x"), said("a", "refused: x", "n")], {("a", "n")}) == (
+        "refused: x (pool a: m, pool a)"
+    )
+    assert names(tag, "a", "m")
+    assert not names("refused: x (pool a)", "a", "m"), "its pool alone"
+    assert told([said("a", "serving")], set()) == "serving"
 
 
 def test_it_is_written_once_for_all() -> None:
@@ -140,12 +158,13 @@ class Pools:
             site.start()
             site.board = self.board
 
-    def run(self, rounds: int = 20) -> None:
+    def run(self, rounds: int = 20, only: Site | None = None) -> None:
+        sites = [only] if only else [self.a, self.b]
         for _ in range(rounds):
-            for site in (self.a, self.b):
+            for site in sites:
                 site.look()
             self.tell()
-            for site in (self.a, self.b):
+            for site in sites:
                 site.step()
                 site.fleet.tick()
 
@@ -208,3 +227,42 @@ def test_a_claim_that_is_removed_no_longer_counts(pools: Pools) -> None:
     assert pools.a.status_tag("2") == "serving"
     assert pools.b.operator.said("b") == []
     assert pools.b.entry() is None
+
+
+def test_what_serves_in_one_pool_is_approved_anew_in_the_other(pools: Pools) -> None:
+    """The tag says `serving` and names nobody: that is the other pool's word, and opens no gate here."""
+    pools.b.operator.freeze("an incident")
+    pools.registry.promote("m", "2")
+    pools.run()
+    assert pools.a.status_tag("2") == "serving"
+    pools.b.approval.add("m")
+    pools.b.operator.freeze("")
+    pools.run()
+    assert (pools.b.routed(), pools.b.line().phase) == ("1", Phase.APPROVAL)
+    assert pools.a.status_tag("2") == "serving (pool a); waiting for approval (pool b)"
+    pools.b.records.rollouts.clear()
+    pools.start()
+    pools.run()
+    assert (pools.b.routed(), pools.b.line().phase) == ("1", Phase.APPROVAL)
+
+
+@pytest.mark.parametrize("serves", [False, True])
+def test_a_new_claim_tries_what_another_pool_refused(serves: bool) -> None:
+    """Whether the other pool has something loaded or not; that one still knows its refusal when all memory is lost."""
+    pools = Pools()
+    if serves:
+        pools.registry.promote("m", "1")
+        pools.run(only=pools.a)
+    pools.a.world["/m/2"].broken = "no memory"
+    pools.registry.promote("m", "2")
+    pools.run(only=pools.a)
+    assert pools.a.status_tag("2").startswith("refused: no memory")
+    pools.run()
+    assert pools.b.routed() == "2"
+    pools.a.world["/m/2"].broken = ""
+    for site in (pools.a, pools.b):
+        site.records.rollouts.clear()
+    pools.start()
+    pools.run()
+    assert pools.a.line().phase == Phase.REFUSED
+    assert pools.b.routed() == "2"

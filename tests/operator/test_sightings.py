@@ -61,6 +61,28 @@ def test_a_model_that_is_gone_is_no_removal() -> None:
     assert seen.wanted["m"].gone[0] == "ModelGone"
 
 
+def test_a_model_that_may_not_be_read_keeps_what_was_known() -> None:
+    """It is told after three looks, and nothing of it is gone: neither the target nor who asks."""
+    denied = Snapshot({}, (), {}, ("m",))
+    seen = looked(Sightings(), snapshot(), denied, denied)
+    assert seen.wanted["m"] == Wanted(TARGET)
+    seen = looked(seen, *[denied] * 3)
+    assert (seen.removed, seen.wanted["m"].target, seen.wanted["m"].gone) == (frozenset(), TARGET, None)
+    assert "does not let the operator's user read the model 'm'" in seen.wanted["m"].denied
+    assert looked(seen, GONE, GONE).wanted == seen.wanted, "a gone model is another answer, and counts from one"
+    assert looked(seen, snapshot()).wanted["m"] == Wanted(TARGET)
+    never = looked(Sightings(), *[denied] * 3).wanted["m"]
+    assert (never.target, never.gone) == (None, None)
+    assert never.denied
+
+
+def test_a_model_that_is_gone_is_told_with_what_helps() -> None:
+    """A name in another case, or one that is none."""
+    absent = Snapshot({}, ("m",), {}, hints={"m": "it has 'M'"})
+    seen = looked(Sightings(), *[absent] * 3)
+    assert seen.wanted["m"].gone == ("ModelGone", "model 'm' is gone from the registry: it has 'M'")
+
+
 def test_an_alias_and_a_version_that_are_gone() -> None:
     """Each is told by its own condition, after three looks."""
     seen = looked(Sightings(), *[snapshot(aliases={"other": "1"})] * 3)

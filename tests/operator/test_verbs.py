@@ -78,6 +78,33 @@ def test_an_approval_opens_no_other_gate(site: Site) -> None:
     assert site.line().phase == Phase.REFUSED
 
 
+def test_a_copy_of_an_approved_version_is_approved_anew(site: Site) -> None:
+    """MLflow copies all tags: `serving` and the digest are the other version's."""
+    copied = site.registry.models["m"].versions
+    site.world["/m/3"].content = "1"
+    copied["3"].tags |= copied["1"].tags
+    assert site.status_tag("3") == "serving"
+    site.approval.add("m")
+    site.registry.promote("m", "3")
+    site.run()
+    assert (site.routed(), site.line().phase) == ("1", Phase.APPROVAL)
+
+
+def test_a_copy_of_what_a_person_rolled_back_is_refused(site: Site) -> None:
+    """Its tags say that it served, and its digest is the refused one."""
+    site.registry.promote("m", "2")
+    site.run(15)
+    site.verbs["m"] = {"rollback": D2}
+    site.run(5)
+    copied = site.registry.models["m"].versions
+    site.world["/m/3"].content = "2"
+    copied["3"].tags |= copied["2"].tags
+    site.registry.promote("m", "3")
+    site.run()
+    assert (site.routed(), site.line().phase) == ("1", Phase.REFUSED)
+    assert "the same files were refused before: version 2" in site.line().reason
+
+
 def test_an_approval_counts_once(site: Site) -> None:
     """Left in Git it lets the same version through no second time, also where the operator forgot."""
     site.approval.add("m")
@@ -168,6 +195,44 @@ def test_abort_refuses_the_candidate(site: Site) -> None:
     site.registry.promote("m", "2")
     site.run()
     assert site.line().phase == Phase.APPROVAL, "the annotation has counted, and the retry is a new word"
+
+
+@pytest.mark.parametrize("verb", ["approve", "promote"])
+def test_an_approval_from_before_an_abort_does_not_count_after_it(site: Site, verb: str) -> None:
+    """The later word stands: the retry is approved anew, and what was left standing says so."""
+    site.approval.add("m")
+    site.registry.promote("m", "2")
+    site.run(4)
+    site.verbs["m"] = {verb: D2, "abort": D2}
+    site.run()
+    assert site.line().phase == Phase.REFUSED
+    assert f"fairlead.dev/{verb}: a person refused version 2" in site.line().conditions["VerbUnheeded"]
+    site.registry.promote("m", "1")
+    site.run(3)
+    site.registry.promote("m", "2")
+    site.run()
+    assert (site.routed(), site.line().phase) == ("1", Phase.APPROVAL)
+    site.verbs.clear()
+    site.run(2)
+    site.verbs["m"] = {verb: D2}
+    site.run(3)
+    assert site.routed() == "2"
+
+
+def test_an_approval_that_was_set_after_an_aborted_version_was_left_counts(site: Site) -> None:
+    """It is meant for the retry."""
+    site.approval.add("m")
+    site.registry.promote("m", "2")
+    site.run()
+    site.verbs["m"] = {"abort": D2}
+    site.run(3)
+    site.registry.promote("m", "1")
+    site.run(3)
+    site.verbs["m"] = {"abort": D2, "approve": D2}
+    site.run(3)
+    site.registry.promote("m", "2")
+    site.run()
+    assert site.routed() == "2"
 
 
 def test_an_abort_of_what_serves_comes_too_late(site: Site) -> None:

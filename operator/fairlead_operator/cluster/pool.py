@@ -123,7 +123,10 @@ class Pool:
             self._asked = (claims, holders)
 
     def heard(self, claims: Claims, snapshot: Snapshot, holders: dict[str, str]) -> None:
-        """The registry has answered what these claims asked for; they may have changed since."""
+        """The registry has answered what these claims asked for; they may have changed since. An answer that is older
+        than the first look at the stored catalog, which knows who has a name, judges nobody."""
+        if not self._reconciler.begun:
+            return
         self._sightings = look(self._sightings, claims, snapshot, holders)
         self._asked = (claims, holders)
         self.asked()
@@ -143,10 +146,11 @@ class Pool:
     async def run(self, frozen: Callable[[], str], published: Callable[[Pool], None]) -> None:
         while True:
             self._reconciler.freeze(frozen())
-            self.asked()
-            self._wake.clear()
             began = time.monotonic()
             try:
+                await self._reconciler.begin()
+                self.asked()
+                self._wake.clear()
                 await self._reconciler.step(self._sightings, time.time())
                 self._well()
             except Exception as error:  # CatalogConflict, OSError; whatever else it is, the other pools go on

@@ -63,16 +63,17 @@ def step(case: Case) -> Step:
 
 
 def _add(case: Case) -> Step:
-    """Beside the old version, with no traffic. A version that served before is pinned to what it was then."""
+    """Beside the old version, with no traffic. A version that served before is pinned to what it was then; the tags
+    of a copied version may name a digest that was refused, which must be found out as any other is."""
     target = case.target
     refused = target.status.startswith(("refused", "retired (refused")) and ROLLED_BACK not in target.status
-    served_before = target.digest and not refused
+    served_before = target.digest and not refused and target.digest not in case.refused_digests
     new = VersionEntry(target.source, target.digest if served_before else None, case.settings, case.attempt)
     versions = {**(case.entry.versions if case.entry else {}), target.version: new}
     route = case.entry.route if case.entry and case.entry.routed else Route({target.version: 0.0})
     reason = f"version {target.version} was promoted: the replicas load it beside the old one"
     return Step(
-        ModelEntry(versions, route, case.entry.aliases if case.entry else {}),
+        msgspec.structs.replace(case.entry or ModelEntry({}, route), versions=versions, route=route),
         Phase.LOADING,
         reason,
         Event("candidate", reason, target.version, new.digest or ""),
@@ -181,7 +182,7 @@ def without(entry: ModelEntry | None, *versions: str) -> ModelEntry | None:
     weights = {v: weight for v, weight in entry.route.weights.items() if v in kept}
     aliases = {alias: v for alias, v in entry.aliases.items() if v in kept}
     route = msgspec.structs.replace(entry.route, weights=weights or dict.fromkeys(kept, 0.0))
-    return ModelEntry(kept, route, aliases)
+    return msgspec.structs.replace(entry, versions=kept, route=route, aliases=aliases)
 
 
 def same_artifact(one: str, other: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -22,11 +23,13 @@ from fairlead_operator.cluster.slices import SliceFleet
 from fairlead_operator.cluster.statuses import Statuses
 from fairlead_operator.cluster.testing import FakeApi
 from fairlead_operator.cluster.writer import StatusWriter
+from fairlead_operator.documents import Catalog, read_catalog
 from fairlead_operator.report import RegistrySight
+from fairlead_operator.sharing import Note
 from fairlead_operator.sightings import chooser
 from fairlead_operator.spec import Tags
 from fairlead_operator.state import Phase
-from fairlead_operator.testing import Artifact, FakeRegistry, FakeReplica
+from fairlead_operator.testing import Artifact, FakeRegistry, FakeReplica, digest_of
 
 CONFIG = config.parse(
     {
@@ -35,6 +38,7 @@ CONFIG = config.parse(
         "lease": {"namespace": "n", "name": "l"},
     }
 )
+CATALOG = api.config_maps("n", "c")
 WELL = RegistrySight(1.0, 0.0, "")
 
 
@@ -69,6 +73,16 @@ class Site:
         else:
             asyncio.run(self.api.create(api.served_models(namespace), {**body, "metadata": metadata}))
         self.objects.put(self.api.objects[path])
+
+    def delete(self, name: str, namespace: str = "ns") -> None:
+        self.objects.event("DELETED", self.api.objects.pop(api.served_models(namespace, name)))
+
+    def older(self, name: str, namespace: str = "ns") -> dict[str, Any]:
+        metadata = self.api.objects[api.served_models(namespace, name)]["metadata"]
+        return {**metadata, "creationTimestamp": "2025-01-01T00:00:00Z"}
+
+    def catalog(self) -> Catalog:
+        return read_catalog(carrier.unpack(base64.b64decode(self.api.objects[CATALOG]["binaryData"][carrier.KEY])))
 
     def status(self, name: str, namespace: str = "ns") -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.api.objects[api.served_models(namespace, name)].get("status", {})
@@ -127,6 +141,68 @@ def test_the_memory_is_the_status(site: Site) -> None:
     assert StatusRecords(site.objects, "another").load() == {}
     site.serve("churn", status={**site.status("churn"), "memory": {"served": 5}})
     assert StatusRecords(site.objects, "default").load() == {}
+
+
+def test_another_models_object_of_the_same_name_begins_anew(site: Site) -> None:
+    """Deleted and made anew while no operator was active: the version numbers mean other files. The name's files are
+    the other model's, and the registry is told of the first one's."""
+    site.replica.world["/m/2"] = Artifact("2")
+    site.registry.register("other", "/m/2", serve=False)
+    site.registry.promote("other", "1")
+    site.serve("churn")
+    site.run(lambda _: site.phase("churn") == "Serving")
+    site.delete("churn")
+    site.serve("churn", spec={"model": "other"})
+    said: set[tuple[str, str, str]] = set()
+
+    def look(running: Pool) -> bool:
+        said.update((one.model, one.version, one.wanted.status) for one in running.said())
+        for one in running.said():
+            running.told(Note(one.pool, one.key, one.version, "status", one.wanted.status))
+            running.told(Note(one.pool, one.key, one.version, "digest", one.wanted.digest))
+        return site.phase("churn") == "Serving"
+
+    site.run(look)
+    assert site.replica.catalog.models["churn"].versions["1"].digest == digest_of("2")
+    assert ("churn", "1", "retired") in said
+    assert not {one for one in said if one[:2] == ("other", "1") and one[2].startswith("retired")}
+
+
+def test_a_deletion_is_told_by_whoever_comes_after(site: Site) -> None:
+    """The object is gone with its memory, and the operator ended before the registry could be told: what it was to be
+    told lies with the catalog, until it is told."""
+    site.serve("churn")
+    site.run(lambda _: site.phase("churn") == "Serving")
+    site.delete("churn")
+    site.run(lambda _: site.catalog().models == {})
+    assert site.catalog().retired["churn"].model == "churn"
+
+    def look(running: Pool) -> bool:
+        for one in running.said():
+            told.append((one.model, one.version, one.wanted.status))
+            running.told(Note(one.pool, one.key, one.version, "status", one.wanted.status))
+            running.told(Note(one.pool, one.key, one.version, "digest", one.wanted.digest))
+        return site.catalog().retired == {}
+
+    told: list[tuple[str, str, str]] = []
+    site.run(look)
+    assert set(told) == {("churn", "1", "retired")}
+    told.clear()
+    site.run(lambda running: running.steps > 2)
+    assert told == []
+
+
+def test_who_serves_keeps_the_name_without_its_memory(site: Site) -> None:
+    """Restored from a backup, objects have no status and any age: the catalog says whose model has the name."""
+    site.serve("churn", spec={"model": "churn", "servedName": "shared"})
+    site.run(lambda _: site.phase("churn") == "Serving")
+    site.serve("churn", status={})
+    site.serve("another", spec={"model": "fraud", "servedName": "shared"})
+    site.api.edit(api.served_models("ns", "another"), metadata=site.older("another"))
+    site.objects.put(site.api.objects[api.served_models("ns", "another")])
+    before = site.catalog()
+    site.run(lambda _: site.phase("churn") == "Serving" and site.phase("another") == "Conflict")
+    assert site.catalog() == before
 
 
 def test_a_loser_is_not_remembered_as_the_holder(site: Site) -> None:
