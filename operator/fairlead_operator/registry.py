@@ -295,7 +295,9 @@ def fetchable(uri: str, registry: str) -> tuple[str, str]:
         return "", f"its source {uri!r} is no URI: {error}"
     if colon and scheme == "mlflow-artifacts":
         return _proxied(uri, registry)
-    if "@" in netloc and scheme in ("http", "https", "ftp", "mlflow-artifacts+http"):
+    if scheme.startswith("mlflow-artifacts+"):  # as a catalog has it: it would name a server past the registry's word
+        return "", f"its source {uri!r} is none that MLflow knows"
+    if "@" in netloc and scheme in ("http", "https", "ftp"):
         return "", "its source holds a user name or a password, and a catalog holds no secret"
     if not colon and not uri.startswith("/"):
         return "", f"its source {uri!r} is a relative path, which only the machine that logged it understands"

@@ -82,6 +82,7 @@ def test_credentials_come_from_a_secret_and_reach_operator_and_pools() -> None:
             "secretKeyRef": {"name": "mlflow", "key": "username", "optional": True}
         }
         assert "MLFLOW_TRACKING_TOKEN" not in found
+        assert found["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
     assert "MLFLOW_TRACKING_USERNAME" not in environment(pods(objects)["head of fairlead-default"])
 
 

@@ -35,6 +35,9 @@ imagePullSecrets:
 {{- if $secret.uriKey }}
 - name: MLFLOW_TRACKING_URI
   valueFrom: {secretKeyRef: {name: {{ $secret.name }}, key: {{ $secret.uriKey }}}}
+{{- else }}
+{{- /* Whose credentials they are. */}}
+- {name: MLFLOW_TRACKING_URI, value: {{ .Values.mlflow.uri | quote }}}
 {{- end }}
 {{- range $variable, $key := dict "MLFLOW_TRACKING_USERNAME" $secret.usernameKey "MLFLOW_TRACKING_PASSWORD" $secret.passwordKey "MLFLOW_TRACKING_TOKEN" $secret.tokenKey }}
 {{- if $key }}

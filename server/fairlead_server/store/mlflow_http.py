@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import msgspec
 
@@ -46,7 +46,7 @@ class MlflowSource:
             raise FetchFailure(f"{uri!r} is not of the form {PREFIX}http://HOST:PORT/PATH", retry=False)
         self._limits = limits
         self._api = f"{parts.scheme}://{parts.netloc}{_API}"
-        self._http = Downloads(limits, deadline, credentials(environ))
+        self._http = Downloads(limits, deadline, credentials(environ, parts))
 
     def files(self) -> list[SourceFile]:
         found: list[SourceFile] = []
@@ -82,10 +82,19 @@ class MlflowSource:
         return self._http.read(self._api, {"path": path}, take)
 
 
-def credentials(environ: Mapping[str, str]) -> dict[str, str]:
-    """From MLflow's own variables; a name with a password wins over a token, as in MLflow's client."""
+def credentials(environ: Mapping[str, str], place: SplitResult) -> dict[str, str]:
+    """From MLflow's own variables; a name with a password wins over a token, as in MLflow's client. Whoever registers a
+    version chooses its `place`: where MLFLOW_TRACKING_URI says whose these are, no other server gets them."""
+    tracking = environ.get("MLFLOW_TRACKING_URI")
+    if tracking and _server(urlsplit(tracking)) != _server(place):
+        return {}
     token = environ.get("MLFLOW_TRACKING_TOKEN")
     user, password = environ.get("MLFLOW_TRACKING_USERNAME"), environ.get("MLFLOW_TRACKING_PASSWORD")
     if user and password:
         return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _server(place: SplitResult) -> tuple[str, str]:
+    host = place.netloc.rpartition("@")[2].lower()
+    return place.scheme, host.removesuffix({"http": ":80", "https": ":443"}.get(place.scheme, ""))

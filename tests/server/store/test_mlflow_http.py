@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from harness.awkward_server import AwkwardServer
@@ -158,10 +159,25 @@ def test_credentials_are_sent_and_stay_with_their_host(server: AwkwardServer, tm
 
 def test_the_credentials_follow_mlflows_own_order() -> None:
     """Name and password before a token; half of a pair is nothing."""
-    both = {"MLFLOW_TRACKING_USERNAME": "u", "MLFLOW_TRACKING_PASSWORD": "p"}
-    assert credentials({**both, "MLFLOW_TRACKING_TOKEN": "t"}) == {"Authorization": "Basic dTpw"}
-    assert credentials({"MLFLOW_TRACKING_TOKEN": "t"}) == {"Authorization": "Bearer t"}
-    assert credentials({"MLFLOW_TRACKING_USERNAME": "u"}) == {}
+    both, place = {"MLFLOW_TRACKING_USERNAME": "u", "MLFLOW_TRACKING_PASSWORD": "p"}, urlsplit("http://mlflow/1/m")
+    assert credentials({**both, "MLFLOW_TRACKING_TOKEN": "t"}, place) == {"Authorization": "Basic dTpw"}
+    assert credentials({"MLFLOW_TRACKING_TOKEN": "t"}, place) == {"Authorization": "Bearer t"}
+    assert credentials({"MLFLOW_TRACKING_USERNAME": "u"}, place) == {}
+
+
+@pytest.mark.parametrize(
+    ("place", "sent"),
+    [
+        ("https://mlflow.example.com/1/m", True),
+        ("https://MLflow.example.com:443/1/m", True),
+        ("https://mlflow.example.com:8443/1/m", False),
+        ("http://mlflow.example.com/1/m", False),
+        ("https://elsewhere.example.com/1/m", False),
+    ],
+)
+def test_no_other_server_gets_the_registrys_credentials(place: str, sent: bool) -> None:
+    environ = {"MLFLOW_TRACKING_TOKEN": "t", "MLFLOW_TRACKING_URI": "https://u:p@mlflow.example.com/"}
+    assert bool(credentials(environ, urlsplit(place))) == sent
 
 
 def test_a_single_file_by_http(server: AwkwardServer, tmp_path: Path) -> None:
