@@ -51,6 +51,7 @@ class ReplicaSettings(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     gpus: float = 0.0  # that Ray gives to one replica; may be a part of one
     gpu_memory_bytes: int = 0  # for its sessions on a GPU together; 0: they are not counted
     cache_bytes: int = 20 * 2**30  # the model cache grows so far before versions that nothing names are evicted
+    volume_bytes: int = 0  # what the volume of `state_dir` may hold; 0: as much as its disk
     log_level: str = "info"
     limits: Limits = Limits()
     drain: Drain = Drain()

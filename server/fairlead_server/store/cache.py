@@ -14,6 +14,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -44,9 +45,15 @@ class _Record(msgspec.Struct):
 
 
 class Cache:
-    def __init__(self, root: Path, limits: Limits) -> None:
+    """`volume`: bytes that the folder around the cache may hold, where the disk's free space does not tell it: beyond
+    the size limit of its volume, a pod is evicted at once. 0: there is no such limit."""
+
+    def __init__(self, root: Path, limits: Limits, volume: int = 0) -> None:
         self.root = root.absolute()
         self._limits = limits
+        self._volume = volume
+        self._turn = threading.Lock()
+        self._promised: dict[Path, int] = {}  # bytes, to workplaces
         for folder in (self.root, self.root / _TMP, self.root / _LOCKS):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -96,11 +103,16 @@ class Cache:
                 yield place / _FILES
         finally:
             shutil.rmtree(place, ignore_errors=True)
+            with self._turn:
+                self._promised.pop(place, None)
 
-    def room_for(self, size: int) -> None:
-        free = shutil.disk_usage(self.root).free
-        if size + RESERVE > free:
-            raise disk_full(f"{size} bytes are needed, {max(0, free - RESERVE)} are free at {self.root}")
+    def room_for(self, files: Path, size: int) -> None:
+        """Promise so many bytes more to the fetch that writes to `files`. Raises DiskFull."""
+        with self._turn:
+            free = self._free()
+            if size + RESERVE > free:
+                raise disk_full(f"{size} bytes are needed, {max(0, free - RESERVE)} are free at {self.root}")
+            self._promised[files.parent] = self._promised.get(files.parent, 0) + size
 
     def keep(self, files: Path, digest: str) -> Stored:
         """Take over what a workplace holds, whose digest the caller has checked and locked."""
@@ -109,7 +121,9 @@ class Cache:
         _sync(files.parent / _RECORD)
         _sync(files.parent)
         entry = self._entry(digest)
-        files.parent.rename(entry)
+        with self._turn:  # from here on it is counted as what it is
+            self._promised.pop(files.parent, None)
+            files.parent.rename(entry)
         _sync(self.root)
         return Stored(entry / _FILES, digest, sum(file.size for file in listed))
 
@@ -144,6 +158,14 @@ class Cache:
                 removed += 1
         return removed
 
+    def _free(self) -> int:
+        """Without what was promised and is not written yet. That first: what is written meanwhile counts twice."""
+        coming = sum(max(0, size - _on_disk(place)) for place, size in self._promised.items())
+        free = shutil.disk_usage(self.root).free
+        if self._volume:
+            free = min(free, self._volume - _on_disk(self.root.parent))
+        return free - coming
+
     def _entry(self, digest: str) -> Path:
         return self.root / digest.removeprefix("sha256:")
 
@@ -174,6 +196,17 @@ def _bytes(entry: Path) -> int:
         return sum(file.size for file in msgspec.json.decode((entry / _RECORD).read_bytes(), type=_Record).files)
     except (OSError, msgspec.DecodeError):
         return 0
+
+
+def _on_disk(folder: Path) -> int:
+    """In blocks, as the kubelet counts, or in bytes where the file system has yet to give them their blocks."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                facts = os.lstat(os.path.join(where, name))
+                total += max(facts.st_size, facts.st_blocks * 512)
+    return total
 
 
 def _make_durable(files: Path, limits: Limits) -> list[LocalFile]:

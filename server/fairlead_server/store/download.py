@@ -23,6 +23,7 @@ from fairlead_server.store.failure import FetchFailure, from_os
 from fairlead_server.store.limits import Deadline, Limits
 
 T = TypeVar("T")
+_STEP = 32 * 2**20  # bytes of a file of unknown size, for which room is asked at once
 
 
 class Downloads:
@@ -58,13 +59,21 @@ class Downloads:
 
     def to_file(self, url: str, to: Path, size: int | None) -> None:
         """Write the answer to `to`. `size` is what the listing said, where there was one."""
+        room = size or 0
 
         def once() -> None:
+            nonlocal room
+            written = 0
             with self._answer(url, {}) as answer, to.open("wb") as file:
                 for piece in answer.iter_bytes():  # as they come: a larger piece would hide a trickle from the clock
+                    written += len(piece)
+                    if size is not None and written > size:
+                        break
+                    while written > room:
+                        self._deadline.more(_STEP)
+                        room += _STEP
                     file.write(piece)
                     self._deadline.check()
-                written = file.tell()
             if size is not None and written != size:
                 raise FetchFailure(f"{_shown(url)} gave {written} of {size} bytes", retry=True)
 
@@ -105,7 +114,7 @@ class _Forbidden(FetchFailure):
 
 
 def _passes(failure: FetchFailure) -> bool:
-    return failure.retry and not isinstance(failure, _Forbidden)
+    return failure.retry and not failure.condition and not isinstance(failure, _Forbidden)
 
 
 def _refused(url: str, status: int) -> FetchFailure:

@@ -9,6 +9,7 @@ checked is what will be loaded.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -49,19 +50,16 @@ def _told(once: Callable[[], Stored]) -> Stored:
 
 
 def _copy_in(cache: Cache, uri: str, pinned: str | None, limits: Limits) -> Stored:
-    deadline = Deadline(limits.fetch_s)
-    source = open_source(uri, limits, deadline)
-    try:
-        files = _checked(uri, source.files(), limits)
-        cache.room_for(sum(file.size or 0 for file in files))
-        with cache.workplace() as place:
+    with cache.workplace() as place:
+        deadline = Deadline(limits.fetch_s, lambda size: cache.room_for(place, size))
+        with contextlib.closing(open_source(uri, limits, deadline)) as source:
+            files = _checked(uri, source.files(), limits)
+            cache.room_for(place, sum(file.size or 0 for file in files))
             _copy_all(source, files, place)
             digest = digest_folder(place, limits)
             if pinned and digest != pinned:
                 raise _changed(uri, pinned, digest)
             return _kept(cache, place, digest, pinned is not None)
-    finally:
-        source.close()
 
 
 def _checked(uri: str, files: Sequence[SourceFile], limits: Limits) -> list[SourceFile]:

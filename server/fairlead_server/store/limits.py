@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 from fairlead_server.store.failure import FetchFailure
 
@@ -24,9 +25,13 @@ class Limits:
 
 
 class Deadline:
-    """The end of one fetch, asked between two pieces of work."""
+    """The end of one fetch, asked between two pieces of work.
 
-    def __init__(self, seconds: float) -> None:
+    `more` is asked for room, in bytes, by what no listing told the size of. Raises FetchFailure where there is none.
+    """
+
+    def __init__(self, seconds: float, more: Callable[[int], None] = lambda size: None) -> None:
+        self.more = more
         self._seconds = seconds
         self._end = time.monotonic() + seconds
 

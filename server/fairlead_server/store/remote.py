@@ -35,6 +35,8 @@ class RemoteSource:
         reader = self._tried("opening", lambda: self._system.open(f"{self._root}/{file.path}", "rb"))
         with to.open("wb") as target, reader:
             while piece := self._tried("reading", lambda: reader.read(_PIECE)):
+                if file.size is None:
+                    self._deadline.more(len(piece))
                 target.write(piece)
                 self._deadline.check()
             written = target.tell()

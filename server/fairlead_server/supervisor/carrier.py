@@ -126,15 +126,15 @@ class Carrier:
     async def watch_file(self, path: Path, poll_s: float) -> None:
         """For ever. A file that is not there changes nothing; what could not be stored is offered again."""
         seen: Fingerprint | None = None
-        last = b""
+        last: bytes | None = None
         while True:
             now, data = await asyncio.to_thread(look, path, seen, time.time())
             seen = now
             if data is not None and data != last:
-                last = data if await self.offer_from("catalog_file", str(path), data) else b""
-                seen = now if last else None
+                last = data if await self.offer_from("catalog_file", str(path), data) else None
+                seen = now if last is not None else None
             elif now is None:
-                self.fault, last = f"{path} is not there, or cannot be read", b""
+                self.fault, last = f"{path} is not there, or cannot be read", None
             await asyncio.sleep(poll_s)
 
     async def offer_from(self, event: str, where: str, data: bytes) -> bool:

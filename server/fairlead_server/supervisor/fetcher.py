@@ -42,7 +42,7 @@ _LAST = 2 << 13 | 7  # of the ordinary class; the idle class might never get the
 def run_fetcher(settings: ReplicaSettings, link_fd: int, limits: Limits | None = None) -> None:
     """Until the link ends. Does not return: a download under way is not waited for, its folder is nobody's then."""
     _be_modest()
-    cache = Cache(Path(settings.state_dir) / "cache", limits or Limits())
+    cache = Cache(Path(settings.state_dir) / "cache", limits or Limits(), settings.volume_bytes)
     removed = cache.clean()
     if removed:
         log.info("cache_cleaned", folders=removed)

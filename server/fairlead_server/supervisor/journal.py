@@ -8,12 +8,14 @@ bytes has another key (`identity.key_of`), and is tried anew.
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 from pathlib import Path
 
 import msgspec
 
+from fairlead_server import log
 from fairlead_server.models.profile import Profile
 from fairlead_server.models.signature import Signature
 from fairlead_server.supervisor.files import sync_folder, write_durably
@@ -68,7 +70,10 @@ class Journal:
         journal = cls(path, runtime or runtime_version())
         lines = journal._read()
         if lines > max(MOST_LINES, 2 * len(journal._proofs)) or journal.broken_lines:
-            journal._compact()
+            try:
+                journal._compact()
+            except OSError as fault:  # a full disk: it counts as it is, and the fetcher may make room
+                log.warning("journal_not_compacted", reason=str(fault))
         return journal
 
     def proof(self, key: str) -> Proof | None:
@@ -100,11 +105,12 @@ class Journal:
         return self.condemned(key)
 
     def write(self, records: list[Record]) -> None:
+        """Raises OSError; then the records do not count."""
         data = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
         fresh = not self._path.exists()
         fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(fd, data)
+            _append(fd, data)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -146,6 +152,14 @@ class Journal:
         records += [death for deaths in self._deaths.values() for death in deaths[-WORKER_DEATHS:]]
         records += [Condemned(key, reason) for key, reason in self._condemned.items()]
         write_durably(self._path, b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+
+
+def _append(fd: int, data: bytes) -> None:
+    """All of it or nothing: the next record would go on in a torn line, and both be lost."""
+    before = os.fstat(fd).st_size
+    if os.write(fd, data) < len(data):
+        os.ftruncate(fd, before)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def runtime_version() -> str:

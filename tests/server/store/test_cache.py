@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from fairlead_server.store import locks
-from fairlead_server.store.cache import Cache, Stored
+from fairlead_server.store.cache import RESERVE, Cache, Stored
 from fairlead_server.store.digest import digest_folder
 from fairlead_server.store.failure import DISK_FULL, FetchFailure
 from fairlead_server.store.limits import Limits
+
+MIB = 2**20
 
 
 @pytest.fixture
@@ -162,9 +164,27 @@ def test_what_is_being_fetched_is_not_evicted(cache: Cache) -> None:
     assert cache.evict([], limit=0, grace_s=0) == 1
 
 
-def test_a_fetch_that_cannot_fit_is_told_before_it_starts(cache: Cache) -> None:
+def test_a_fetch_that_cannot_fit_is_told_before_it_starts(cache: Cache, tmp_path: Path) -> None:
     """The named condition, with what is needed and what is free."""
     with pytest.raises(FetchFailure, match=r"bytes are needed, \d+ are free") as caught:
-        cache.room_for(2**60)
+        cache.room_for(tmp_path / "x" / "files", 2**60)
     assert (caught.value.condition, caught.value.retry) == (DISK_FULL, True)
-    cache.room_for(1)
+    cache.room_for(tmp_path / "x" / "files", 1)
+
+
+def test_a_volume_may_hold_less_than_its_disk(tmp_path: Path) -> None:
+    """What lies there counts, the journal beside the cache too, and what others were promised or have written."""
+    cache = Cache(tmp_path / "state" / "cache", Limits(), RESERVE + 10 * MIB)
+    (tmp_path / "state" / "journal").write_bytes(b"x" * MIB)
+    with cache.workplace() as one, cache.workplace() as other:
+        cache.room_for(one, 6 * MIB)
+        with pytest.raises(FetchFailure, match=f"{4 * MIB} bytes are needed, {3 * MIB} are free") as caught:
+            cache.room_for(other, 4 * MIB)
+        assert caught.value.condition == DISK_FULL
+        (one / "model.onnx").write_bytes(b"x" * 6 * MIB)
+        cache.room_for(other, 2 * MIB)
+        cache.keep(one, digest_folder(one))
+        with pytest.raises(FetchFailure, match="bytes are needed"):
+            cache.room_for(other, 2 * MIB)
+    with cache.workplace() as place:
+        cache.room_for(place, 2 * MIB)

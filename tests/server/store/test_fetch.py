@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from harness.awkward_server import AwkwardServer
 
-from fairlead_server.store.cache import Cache, Stored
+from fairlead_server.store import download
+from fairlead_server.store.cache import RESERVE, Cache, Stored
 from fairlead_server.store.defaults import defaults
 from fairlead_server.store.digest import digest_folder
 from fairlead_server.store.failure import DISK_FULL, FetchFailure
@@ -167,6 +168,31 @@ def test_a_disk_that_takes_no_more_is_a_named_condition(tmp_path: Path, kind: st
         uri = server.source("m") if kind == "http" else str(tmp_path / "big")
         assert filling(tmp_path, uri, "no") == ["asked for room", f"{DISK_FULL} True", "left 0"]
         assert filling(tmp_path, uri, "helps") == ["asked for room", "stored 200000", "left 2"]
+
+
+def test_what_a_volume_cannot_hold_makes_room_first(tmp_path: Path, model: Path) -> None:
+    """DiskFull before the volume is full, though its disk has plenty; where eviction helped, the fetch goes on."""
+    cache = Cache(tmp_path / "state" / "cache", LIMITS, RESERVE + 150_000)
+    (model / "model.onnx").write_bytes(b"o" * 100_000)
+    old = got(cache, model)
+    (model / "model.onnx").write_bytes(b"n" * 100_000)
+    assert failed(lambda: got(cache, model)).condition == DISK_FULL
+    new = fetch(cache, str(model), None, LIMITS, lambda: cache.evict([], 0, 0) > 0)
+    assert (old.path.exists(), new.path.exists()) == (False, True)
+
+
+def test_a_file_of_unknown_size_takes_no_more_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room is asked for while it comes, once: a full volume does not pass by itself within a second."""
+    monkeypatch.setattr(download, "_STEP", 30_000)
+    with AwkwardServer({"model.onnx": b"x" * 200_000}).running() as server:
+        url = f"http://127.0.0.1:{server.port}/model.onnx"
+        tight = Cache(tmp_path / "tight" / "cache", LIMITS, RESERVE + 70_000)
+        limits = dataclasses.replace(LIMITS, attempts=3)
+        server.once["model.onnx"] = "short"
+        assert failed(lambda: got(tight, url, limits=limits)).condition == DISK_FULL
+        assert len(server.asked) == 1
+        assert left(tight) == []
+        assert got(Cache(tmp_path / "wide" / "cache", LIMITS, RESERVE + 250_000), url).bytes == 200_000
 
 
 @pytest.mark.parametrize(

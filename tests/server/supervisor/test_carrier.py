@@ -94,6 +94,17 @@ def test_a_file_that_comes_back_is_told_as_there(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+def test_an_empty_file_is_told(tmp_path: Path) -> None:
+    """It is no catalog, from the first look on."""
+
+    async def play() -> None:
+        (tmp_path / "c").touch()
+        async with watching(tmp_path, tmp_path / "c") as carrier:
+            await until("the fault", lambda: carrier.fault)
+
+    asyncio.run(play())
+
+
 def test_a_disk_that_takes_nothing_is_told_and_tried_again(tmp_path: Path) -> None:
     """For a PUT it is an error of its own; a watched file is offered until it is stored."""
 

@@ -19,7 +19,9 @@ from harness.awkward_server import AwkwardServer
 from fairlead_server.link.messages import Fetch, Fetched, FetchFailed, Forget, FromFetcher
 from fairlead_server.link.stream import Link
 from fairlead_server.settings import ReplicaSettings
+from fairlead_server.store.cache import RESERVE
 from fairlead_server.store.digest import digest_folder
+from fairlead_server.store.failure import DISK_FULL
 from fairlead_server.supervisor.fetcher import DOWNLOADS
 
 LIMIT_S = 20.0
@@ -49,9 +51,10 @@ class Fetcher:
 
 
 @asynccontextmanager
-async def fetcher(state: Path, cache_bytes: int = 2**30) -> AsyncIterator[Fetcher]:
+async def fetcher(state: Path, cache_bytes: int = 2**30, volume_bytes: int = 0) -> AsyncIterator[Fetcher]:
     ours, theirs = socket.socketpair()
-    settings = msgspec.json.encode(ReplicaSettings(state_dir=str(state), cache_bytes=cache_bytes)).decode()
+    replica = ReplicaSettings(state_dir=str(state), cache_bytes=cache_bytes, volume_bytes=volume_bytes)
+    settings = msgspec.json.encode(replica).decode()
     command = [sys.executable, "-m", "fairlead_server", "fetcher"]
     command += ["--link-fd", str(theirs.fileno()), "--settings", settings]
     with theirs:
@@ -188,6 +191,25 @@ def test_what_nothing_names_is_evicted_when_the_cache_is_too_large(tmp_path: Pat
             await until("room", lambda: not any(there(stored[1:3])))
             await process.fetched(server.source("m0"), stored[0].digest)
             assert there(stored) == [True, False, False, True]
+
+    asyncio.run(run())
+
+
+def test_a_volume_smaller_than_its_disk_is_never_filled(tmp_path: Path, server: AwkwardServer) -> None:
+    """A download that does not fit evicts what nothing names, also below the cache's own limit, or is DiskFull."""
+
+    async def run() -> None:
+        async with fetcher(tmp_path / "state", volume_bytes=RESERVE + 500_000) as process:
+            stored = [await process.fetched(server.source(f"m{i}")) for i in range(2)]
+            process.link.send(Forget([stored[0].digest, stored[1].digest]))
+            process.ask(1, server.source("m2"))
+            refused = await process.answer()
+            assert isinstance(refused, FetchFailed)
+            assert (refused.condition, refused.retry, there(stored)) == (DISK_FULL, True, [True, True])
+            process.link.send(Forget([stored[0].digest]))
+            os.utime(Path(stored[1].path).parent, (1, 1))
+            stored.append(await process.fetched(server.source("m2")))
+            assert there(stored) == [True, False, True]
 
     asyncio.run(run())
 

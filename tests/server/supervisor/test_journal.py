@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from fairlead_server.models.profile import Profile
@@ -81,3 +83,46 @@ def test_a_long_journal_is_written_anew(tmp_path: Path) -> None:
     assert len(path.read_bytes().splitlines()) == 4
     assert found.condemned("bad")
     assert Journal.open(path, "r").proof("u") is not None
+
+
+FILLING = """
+import resource, sys
+from pathlib import Path
+from fairlead_server.models.profile import Profile
+from fairlead_server.models.signature import Signature
+from fairlead_server.supervisor.journal import Journal
+
+path = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, resource.RLIM_INFINITY))
+held = Journal.open(path, "r")
+try:
+    held.prove("u2", "d", Signature((), ()), Profile())
+except OSError as fault:
+    print(fault.strerror, held.proof("u2"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+held.prove("u3", "d", Signature((), ()), Profile())
+"""
+
+
+def test_a_disk_that_takes_half_a_record_takes_none(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk: the write fails, and the next one starts a line."""
+    path = tmp_path / "j"
+    Journal.open(path, "r").prove("u1", "d", NOTHING, Profile())
+    command = [sys.executable, "-c", FILLING, str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    assert told == "No space left on device None\n"
+    found = Journal.open(path, "r")
+    assert [found.proof(key) is not None for key in ("u1", "u2", "u3")] == [True, False, True]
+    assert found.broken_lines == 0
+
+
+def test_a_journal_that_cannot_be_written_anew_is_used_as_it_is(tmp_path: Path) -> None:
+    """A full disk must not hold up the start: the fetcher may make room. A folder in the way stands for it."""
+    path = tmp_path / "j"
+    Journal.open(path, "r").prove("u1", "d", NOTHING, Profile())
+    path.write_bytes(b"garbage\n" + path.read_bytes())
+    (tmp_path / ".j.new").mkdir()
+    found = Journal.open(path, "r")
+    assert (found.broken_lines, found.proof("u1") is not None) == (1, True)
+    found.prove("u2", "d", NOTHING, Profile())
+    assert Journal.open(path, "r").proof("u2") is not None
