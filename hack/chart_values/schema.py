@@ -81,6 +81,7 @@ POOL = fields(
         enabled=SWITCH,
         least=whole(1),
         most=whole(1),
+        first={"type": ["integer", "null"], "minimum": 1},
         targets=fields(
             busy={"type": "number", "exclusiveMinimum": 0, "maximum": 1}, queue=number(0), refused=number(0),
             aheadSeconds=number(0), trendSeconds=number(0), downSeconds=number(0),

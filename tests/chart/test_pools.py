@@ -56,7 +56,7 @@ def test_a_replicas_settings_are_those_of_the_values() -> None:
     assert (settings.workers, settings.cores, settings.gpus) == (2, 4, 0.5)
     assert settings.memory_limit_bytes == 3 * 2**30
     assert settings.gpu_memory_bytes == 20 * 2**30
-    assert settings.cache_bytes == 50 * 2**30
+    assert (settings.cache_bytes, settings.volume_bytes) == (50 * 2**30, 60 * 2**30)
     assert (settings.drain.balancer_s, settings.drain.grace_s, settings.drain.idle_s) == (10, 120, 2.5)
     assert (settings.limits.body_bytes, settings.limits.read_s, settings.limits.concurrent) == (536870912, 10, 500)
 
@@ -97,6 +97,22 @@ def test_the_number_of_replicas_may_follow_what_they_measure() -> None:
     assert application["deployments"] == [{"name": "Pool", "max_replicas_per_node": 1}]
     (group,) = objects.one("RayService", "fairlead-elastic")["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     assert group["replicas"] == 2
+
+
+def test_a_pool_that_chooses_its_size_begins_with_the_first() -> None:
+    """Serve is told, and KubeRay makes so many pods at once."""
+    objects = pool(autoscaling={"enabled": True, "least": 2, "most": 8, "first": 6})
+    _, span = read(serve_config(objects)["applications"][0]["args"])
+    assert isinstance(span, Span)
+    assert span.first == 6
+    (group,) = objects.one("RayService", "fairlead-default")["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    assert group["replicas"] == 6
+
+
+@pytest.mark.parametrize("first", [1, 9])
+def test_a_first_size_is_one_that_the_pool_may_choose(first: int) -> None:
+    with pytest.raises(Refused, match=f"autoscaling.first is {first}, and should be from autoscaling.least to"):
+        pool(autoscaling={"enabled": True, "least": 2, "most": 8, "first": first})
 
 
 def test_a_drain_waits_until_the_probe_has_noticed() -> None:
@@ -220,6 +236,7 @@ def test_a_pool_is_scaled_in_place_and_settings_go_the_way_of_the_upgrade_strate
     assert cluster_of({"workers": 2}) != cluster_of({})
     elastic = {"enabled": True}
     assert cluster_of({"autoscaling": elastic}) != cluster_of({"autoscaling": {**elastic, "targets": {"busy": 0.5}}})
+    assert cluster_of({"autoscaling": elastic}) != cluster_of({"autoscaling": {**elastic, "first": 2}})
 
 
 def test_the_way_of_an_upgrade_is_a_choice() -> None:

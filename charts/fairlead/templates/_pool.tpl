@@ -13,6 +13,7 @@ memory_limit_bytes: {{ include "fairlead.bytes" .pool.memoryLimit }}
 gpu_memory_bytes: {{ include "fairlead.bytes" . }}
 {{- end }}
 cache_bytes: {{ include "fairlead.bytes" .pool.cache.size }}
+volume_bytes: {{ include "fairlead.bytes" .pool.cache.volumeSize }}
 log_level: {{ .pool.logLevel }}
 drain:
   balancer_s: {{ .pool.drain.balancerSeconds }}
@@ -36,6 +37,9 @@ limits:
 autoscaling:
   least: {{ .least | int64 }}
   most: {{ .most | int64 }}
+  {{- with .first }}
+  first: {{ . | int64 }}
+  {{- end }}
   targets:
     busy: {{ .targets.busy }}
     queue: {{ .targets.queue }}

@@ -23,6 +23,7 @@ from fairlead_server.supervisor.usage import Usage
 
 CALL_S = 30.0
 LOOK_S = 0.05
+TELL_S = 60.0  # between two lines of log about a replica that is not ready yet
 
 
 class Aside:
@@ -39,14 +40,20 @@ class Aside:
         self._started.result(CALL_S)
 
     def wait_ready(self, limit_s: float) -> bool:
-        """Whether it became ready in this time. Without a catalog there is nothing to wait for."""
-        until = time.monotonic() + limit_s
-        while time.monotonic() < until and not self.dead():
-            reason = self._started.result().not_ready()
+        """Whether it became ready. With a catalog it is waited for as long as it lives: its models may be many and
+        large. One that is on the way has `limit_s` to come; without one there is nothing to wait for."""
+        supervisor = self._started.result()
+        start = told = time.monotonic()
+        while not self.dead():
+            reason, now = supervisor.not_ready(), time.monotonic()
             if not reason:
                 return True
-            if self._started.result().has_nothing_to_serve():
+            late = now - start >= limit_s and not supervisor.has_catalog
+            if late or supervisor.has_nothing_to_serve():
                 return False
+            if now - told >= TELL_S:
+                told = now
+                log.info("replica_not_ready_yet", reason=reason, since_s=round(now - start))
             time.sleep(LOOK_S)
         return False
 

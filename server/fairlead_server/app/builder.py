@@ -6,7 +6,7 @@
       args: {state_dir: /var/lib/fairlead, host: 0.0.0.0, catalog_file: /etc/..., replicas: 2}
 
 The keys of `args` are the fields of ReplicaSettings, and how many replicas: `replicas: 2`, or by what they measure,
-`autoscaling: {least: 1, most: 8, targets: {busy: 0.6}}` (see scaling). A misspelt one fails the deployment
+`autoscaling: {least: 1, most: 8, first: 4, targets: {busy: 0.6}}` (see scaling). A misspelt one fails the deployment
 with its name: a setting that is passed over in silence is found at night.
 """
 

@@ -32,7 +32,7 @@ from fairlead_server.app.process import addresses
 from fairlead_server.app.scaling import Span
 from fairlead_server.settings import ReplicaSettings
 
-READY_S = 120.0  # a new replica counts as started when it is ready, so that Serve replaces one after the other
+CATALOG_S = 120.0  # a catalog that is on the way has so long to come
 HEALTH_PERIOD_S = 2.0
 HEALTH_TIMEOUT_S = 10.0
 MARGIN_S = 10.0  # between a drain's own limits and Serve's patience
@@ -47,7 +47,9 @@ class Replica:
         wanted = msgspec.json.decode(settings, type=ReplicaSettings)
         self._aside = Aside(msgspec.structs.replace(wanted, replica=wanted.replica or _node_name()))
         self._aside.start()
-        self._aside.wait_ready(READY_S)
+        # It counts as started when it is ready, however long that takes: then Serve replaces the next one, and KubeRay
+        # takes the old cluster away. Serve has no limit of its own for this, and asks for no health before it ends.
+        self._aside.wait_ready(CATALOG_S)
 
     def reconfigure(self, config: Mapping[str, Any]) -> None:
         self._aside.reconfigure(config)
@@ -87,7 +89,8 @@ def application(settings: ReplicaSettings, replicas: int | Span) -> Any:
 
 
 def _number(replicas: int | Span) -> dict[str, Any]:
-    """Serve's own delays (30 s up, 10 min down) are none: the policy knows when."""
+    """Serve's own delays (30 s up, 10 min down) are none: the policy knows when. Serve sets the pool to
+    `initial_replicas` at a first deployment, and at each one that changes anything."""
     if isinstance(replicas, int):
         return {"num_replicas": replicas}
     policy = AutoscalingPolicy(
@@ -96,6 +99,7 @@ def _number(replicas: int | Span) -> dict[str, Any]:
     return {
         "autoscaling_config": AutoscalingConfig(
             min_replicas=replicas.least,
+            initial_replicas=replicas.first,
             max_replicas=replicas.most,
             metrics_interval_s=replicas.look_s,
             look_back_period_s=2 * replicas.look_s,

@@ -4,8 +4,9 @@
 
 Up at once and by as much as is missing: a pod takes a minute, and requests are refused meanwhile. What the load will
 be when the pod has come is guessed from the trend. Down slowly: to what was needed at most in the last minutes, and
-never while a replica is silent, or before so many minutes have been seen. The decision is a pure function; this module
-knows neither ray nor supervisor, for Serve's controller imports it on a node that has neither.
+never while a replica that runs is silent, or before so many minutes have been seen, or before a new pool was whole
+once. The decision is a pure function; this module knows neither ray nor supervisor, for Serve's controller imports it
+on a node that has neither.
 """
 
 from __future__ import annotations
@@ -40,16 +41,20 @@ class Targets:
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """Between how many replicas a pool may choose. `look_s`: how often a replica says how busy it is."""
+    """Between how many replicas a pool may choose. `look_s`: how often a replica says how busy it is. `first`: with
+    how many it begins; None is the least."""
 
     least: int
     most: int
     look_s: float = 5.0
     targets: Targets = dataclasses.field(default_factory=Targets)
+    first: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.least <= self.most:
             raise ValueError(f"from {self.least} to {self.most} replicas: give at least 1, and no less than that")
+        if self.first is not None and not self.least <= self.first <= self.most:
+            raise ValueError(f"first is {self.first}: give a number from least, {self.least}, to most, {self.most}")
         if not 0 < self.look_s <= 60:
             raise ValueError(f"look_s is {self.look_s}: give seconds over 0 and up to 60")
 
@@ -67,9 +72,10 @@ Sample = tuple[float, float, int]  # time, load in replicas' capacities, replica
 
 
 def decide(
-    readings: Sequence[Reading], current: int, samples: Sequence[Sample], now: float, targets: Targets
+    readings: Sequence[Reading], current: int, running: int, samples: Sequence[Sample], now: float, targets: Targets
 ) -> tuple[int, list[Sample]]:
-    """(replicas wanted, the samples to remember). `current`: the replicas that there should be by now."""
+    """(replicas wanted, the samples to remember). `current`: the replicas that there should be by now. `running`: those
+    of which a reading is awaited; a pod for which there is no room has none, and may be given up."""
     if not readings:
         return current, list(samples)
     load = sum(reading.busy for reading in readings)
@@ -81,7 +87,7 @@ def decide(
     most = max(sample[2] for sample in kept if now - sample[0] <= targets.down_s)
     if needed >= current:
         return needed, kept
-    silent = len(readings) < current or now - kept[0][0] < targets.down_s
+    silent = len(readings) < min(current, running) or now - kept[0][0] < targets.down_s
     return current if silent else min(current, most), kept
 
 
@@ -114,15 +120,25 @@ class Scaling:
     def __call__(self, context: Any) -> tuple[int, dict[str, Any]]:
         state = dict(context.policy_state or {})
         samples = [tuple(sample) for sample in state.get("samples", ())]
+        current, running = context.target_num_replicas, context.current_num_replicas
+        whole = state.get("whole", False) or running >= current
         wanted, kept = decide(
             readings_of(context.aggregated_metrics or {}),
-            context.target_num_replicas,
+            current,
+            running,
             samples,
             context.current_time,
             self._targets,
         )
+        if not whole:
+            kept = _all_needed(kept, current)
         low, high = context.capacity_adjusted_min_replicas, context.capacity_adjusted_max_replicas
-        return max(low, min(high, wanted)), {**state, "samples": kept}
+        return max(low, min(high, wanted)), {**state, "samples": kept, "whole": whole}
+
+
+def _all_needed(samples: Sequence[Sample], current: int) -> list[Sample]:
+    """Nobody sends to a new cluster before its first pods are all there: that it is idle says nothing of the need."""
+    return [(at, load, max(needed, current)) for at, load, needed in samples]
 
 
 def readings_of(metrics: Mapping[str, Mapping[Any, float]]) -> list[Reading]:

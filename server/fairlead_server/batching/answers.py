@@ -51,7 +51,7 @@ class Answers:
                 self.forget(request)
             else:
                 shared.append(request)
-        self.counts.ran(rows)
+        self.counts.ran(rows, done.infer_us)
         if shared:
             self._count(shared, run, done)
         for request, outputs in zip(run.batch, done.answers, strict=True):
@@ -96,6 +96,9 @@ class Answers:
         queue_us = (run.started * many - sum(arrivals)) * 1e6
         self.counts.shared(many, rows, queue_us, done.input_us, done.infer_us, done.output_us)
         arrivals = [request.arrived for request in shared if not request.part]
+        if len(arrivals) < many:
+            later = [run.started - request.arrived for request in shared if request.part > 1]
+            self.counts.later_us += int(sum(later) * 1e6)
         if arrivals:
             self.counts.answered([(now - arrived) * 1e6 for arrived in arrivals])
             self._settled(len(arrivals))

@@ -21,7 +21,7 @@ Result = BatchAnswer | ServingError | WrongRows | None
 def split(whole: Request, limit: int, loop: asyncio.AbstractEventLoop) -> list[Request]:
     """Views of the whole's inputs, `limit` rows each."""
     parts = []
-    for start in range(0, whole.rows, limit):
+    for part, start in enumerate(range(0, whole.rows, limit), 1):
         end = min(start + limit, whole.rows)
         parts.append(
             Request(
@@ -33,7 +33,7 @@ def split(whole: Request, limit: int, loop: asyncio.AbstractEventLoop) -> list[R
                 arrived=whole.arrived,
                 alone=False,
                 future=loop.create_future(),
-                part=True,
+                part=part,
                 level=whole.level,
             )
         )

@@ -44,11 +44,13 @@ class FixedHistogram:
 
 class Counts:
     """One version in one worker. `requests` and `rows` are those answered well; durations are whole microseconds,
-    counted once for each request (so a batch of ten adds its run ten times, as Triton's do)."""
+    counted once for each request (so a batch of ten adds its run ten times, as Triton's do). Two are for the size of
+    the pool: `run_us` counts each run once, and `later_us` is what of `queue_us` is that of a large request's parts
+    after its first, which wait for their own request's runs."""
 
     __slots__ = (
-        "batch_rows", "failures", "infer_us", "input_us", "latency", "output_us", "queue_us", "queued_rows",
-        "request_us", "requests", "rows", "runs",
+        "batch_rows", "failures", "infer_us", "input_us", "latency", "later_us", "output_us", "queue_us", "queued_rows",
+        "request_us", "requests", "rows", "run_us", "runs",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -61,13 +63,16 @@ class Counts:
         self.input_us = 0
         self.infer_us = 0
         self.output_us = 0
+        self.run_us = 0
+        self.later_us = 0
         self.latency = FixedHistogram(LATENCY_BOUNDS_US)
         self.batch_rows = FixedHistogram(ROWS_BOUNDS)
         self.queued_rows = 0
 
-    def ran(self, rows: int) -> None:
+    def ran(self, rows: int, infer_us: float) -> None:
         """Count a run that gave answers."""
         self.runs += 1
+        self.run_us += int(infer_us)
         self.batch_rows.add(rows)
 
     def shared(

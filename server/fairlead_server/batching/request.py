@@ -42,8 +42,8 @@ class Awaiting(Protocol):
 @dataclasses.dataclass(slots=True, eq=False)
 class Request:
     """`rows` counts at least 1, so that empty requests take a place too. `key` is equal for requests that may
-    share a run. `part` marks a chunk of a larger request, which is counted as one. `level` is the priority's place,
-    0 for the highest."""
+    share a run. `part` numbers the chunks of a larger request, which is counted as one, from 1. `level` is the
+    priority's place, 0 for the highest."""
 
     inputs: Mapping[str, Array]
     rows: int
@@ -53,7 +53,7 @@ class Request:
     arrived: float
     alone: bool
     future: Awaiting
-    part: bool = False
+    part: int = 0
     level: int = 0
 
     @property

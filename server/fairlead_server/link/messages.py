@@ -95,7 +95,8 @@ class Histogram(msgspec.Struct, frozen=True):
 
 
 class VersionCounts(msgspec.Struct, frozen=True):
-    """Cumulative over the worker's life, but for the gauges `queued_rows` and `leases`. Microseconds."""
+    """Cumulative over the worker's life, but for the gauges `queued_rows` and `leases`. Microseconds. As in
+    batching.counts."""
 
     model: str
     version: str
@@ -112,6 +113,8 @@ class VersionCounts(msgspec.Struct, frozen=True):
     batch_rows: Histogram
     queued_rows: int
     leases: int
+    run_us: int = 0
+    later_us: int = 0
 
 
 class Counts(msgspec.Struct, frozen=True, tag=True):

@@ -93,6 +93,7 @@ def sum_of(one: VersionCounts, other: VersionCounts) -> VersionCounts:
 
 _NUMBERS = (
     "requests", "rows", "runs", "request_us", "queue_us", "input_us", "infer_us", "output_us", "queued_rows", "leases",
+    "run_us", "later_us",
 )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ class Supervisor:
         slots = Slots(self._folder)
         self._recalled = _recalled(slots)
         self._obedience = Obedience(
-            Wanted(_kept(self._recalled)), self._fetcher.forget, self._renew, self._look_at_door
+            Wanted(_kept(self._recalled)), self._fetcher.forget, self._renew, self._look_at_door, self._times.arrival
         )
         self._workers = Workers(launch, home.ports.http.fileno(), self._times, self._obedience)
         self._versions = Versions(
@@ -162,6 +162,10 @@ class Supervisor:
             self._carrier.stored is None
             and not Path(settings.catalog_file or settings.models or "/dev/null/-").exists()
         )
+
+    @property
+    def has_catalog(self) -> bool:
+        return self._carrier.stored is not None
 
     @property
     def alive(self) -> bool:
@@ -287,6 +291,7 @@ class Supervisor:
             "CatalogFile": self._carrier.fault,
             "CrashLoop": self._workers.crash_loop,
             "MemoryFull": self._guard.condition,
+            "NothingFetched": self._obedience.starving,
         }
         named |= {name: self._told(mishap) for name, mishap in self._workers.mishaps.items()}
         return {**self._fetcher.conditions, **{name: why for name, why in named.items() if why}}

@@ -20,7 +20,14 @@ from fairlead_server.link.messages import Accepting, Applied, Moved, ToSuperviso
 from fairlead_server.models.entry import WorkerEntry
 from fairlead_server.models.parsing import Parsed
 from fairlead_server.models.states import State
-from fairlead_server.supervisor.orders import by_urgency, in_effect, opening_entry, with_failures, worker_entry
+from fairlead_server.supervisor.orders import (
+    by_urgency,
+    in_effect,
+    opening_entry,
+    routed_lives,
+    with_failures,
+    worker_entry,
+)
 from fairlead_server.supervisor.versions import Versions
 from fairlead_server.supervisor.wanted import Wanted
 from fairlead_server.supervisor.worker import STARTING, Orders, Worker
@@ -33,7 +40,12 @@ FORGET_S = 1.0  # what is not wanted any more is told to the fetcher so late; no
 
 class Obedience:
     """Listens to the workers. `forget` is told the digests that are still needed, `settled` when a newest entry has
-    come into effect, so that a restart need not begin with the one before; `opened` when a worker accepts."""
+    come into effect, so that a restart need not begin with the one before; `opened` when a worker accepts.
+
+    A version that failed twice holds up no doors. But where nothing else is there either, as when the sources cannot
+    be reached while a new replica starts, it would open with nothing to answer from, and the replicas that have the
+    models would be taken away because it is ready. So it starves first: its doors stay closed until something comes,
+    for `arrival_s` from the first document on."""
 
     def __init__(
         self,
@@ -41,16 +53,20 @@ class Obedience:
         forget: Callable[[list[str]], None],
         settled: Callable[[], None],
         opened: Callable[[], None],
+        arrival_s: float,
     ) -> None:
         self.wanted = wanted
         self._forget = forget
         self._told_settled = settled
         self._opened = opened
+        self._arrival_s = arrival_s
         self._newest: dict[str, WorkerEntry] = {}
         self._dirty: set[str] = set()
         self._unsettled: set[str] = set()
         self._soon: asyncio.TimerHandle | None = None
         self._accepted_before = False
+        self._starving = False
+        self._starve_until = 0.0
         self._sweep_at = self._forget_at = 0.0
 
     def join(self, versions: Versions, workers: Workers) -> None:
@@ -61,6 +77,7 @@ class Obedience:
     def take(self, parsed: Parsed) -> None:
         """A new document counts: every worker is told at once of what it has already."""
         changed = self.wanted.take(parsed)
+        self._starve_until = self._starve_until or time.monotonic() + self._arrival_s
         for model, why in parsed.faults.items():
             log.warning("model_faulty", model=model, reason=why, kept=model in self.wanted.entries)
         for model in changed:
@@ -95,12 +112,15 @@ class Obedience:
             self._soon.cancel()
             self._soon = None
         dirty, self._dirty = self._dirty, set()
+        if self._starving != self._starves(dirty):
+            self._starve(not self._starving)
+            dirty.update(self.wanted.entries)
         for model in dirty:
             entry = self.wanted.entries.get(model)
             if entry is None:
                 self._newest.pop(model, None)
             else:
-                self._newest[model] = worker_entry(model, entry, self._versions.life)
+                self._newest[model] = worker_entry(model, entry, self._versions.life, self._starving)
         for worker in self._workers.living.values():
             self._tell(worker, dirty)
         self._settle(dirty)
@@ -110,6 +130,8 @@ class Obedience:
         now = time.monotonic()
         for worker in self._workers.living.values():
             worker.retry(self._versions.load, now)
+        if self._starving and now >= self._starve_until:
+            self.obey()
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_S
             self._settle(self._unsettled)
@@ -126,7 +148,7 @@ class Obedience:
             log.info("worker_accepting" if message.open else "worker_not_accepting", worker=worker.id)
             self._tell_all(worker)
             if message.open and not self._accepted_before:
-                self._accepted_before = True
+                self._accepted_before, self._starving = True, False
                 self._tell_starting()
             self._settle(self._unsettled)
         elif isinstance(message, Applied):
@@ -154,6 +176,37 @@ class Obedience:
         if model in self._unsettled:
             self._settle([model])
 
+    @property
+    def starving(self) -> str:
+        """Why no worker accepts although nothing is waited for any more, or ""."""
+        return "no version of any route has come from its source yet: see their reasons" if self._starving else ""
+
+    def _starves(self, dirty: set[str]) -> bool:
+        """Whether this replica never accepted, has failed at all that it is to serve, and not all of it for good."""
+        if self._accepted_before or time.monotonic() >= self._starve_until:
+            return False
+        entries = self.wanted.entries
+        if self._starving:  # only what has changed can end it
+            return all(self._has_nothing_of(model) for model in dirty if model in entries)
+        if not all(self._has_nothing_of(model) for model in reversed(entries)):  # what is fetched last tells it soonest
+            return False
+        lives = (life for model in entries for life in routed_lives(self.wanted, model, self._versions.life))
+        return any(life is not None and not life.final for life in lives)
+
+    def _has_nothing_of(self, model: str) -> bool:
+        lives = routed_lives(self.wanted, model, self._versions.life)
+        return all(life is not None and life.told_failed for life in lives)
+
+    def _starve(self, starving: bool) -> None:
+        """What ends it gives all others their attempts again, before the doors open without them."""
+        self._starving = starving
+        if starving:
+            log.warning("nothing_fetched_yet", models=len(self.wanted.entries))
+        elif time.monotonic() < self._starve_until:
+            self._versions.fetch_anew()
+        else:
+            log.warning("nothing_fetched", waited_s=self._arrival_s)
+
     def _tell_starting(self) -> None:
         """What opens their doors may be another set of entries now."""
         for worker in self._workers.living.values():
@@ -177,7 +230,8 @@ class Obedience:
         """What this worker is told of this model."""
         newest = entry = self._newest.get(model)
         if newest is not None and worker.state == STARTING and model in self._unsettled and self.wanted.generation > 1:
-            entry = opening_entry(self.wanted, model, newest, self._versions.life, self._accepted_before)
+            patient = self._starving
+            entry = opening_entry(self.wanted, model, newest, self._versions.life, self._accepted_before, patient)
         (worker.older.discard if entry == newest else worker.older.add)(model)
         return with_failures(entry, worker) if entry is not None and worker.troubled else entry
 

@@ -19,18 +19,20 @@ from fairlead_server.supervisor.steps import Life
 from fairlead_server.supervisor.wanted import Wanted
 from fairlead_server.supervisor.worker import Worker
 
+UNROUTED = 2  # the rank of what no route needs
 FAILURES_TOLD = 2  # loads that fail so often in a worker no longer hold up its doors
 
 LifeOf = Callable[[str, str, VersionEntry], Life | None]
 
 
-def worker_entry(model: str, entry: ModelEntry, life_of: LifeOf) -> WorkerEntry:
+def worker_entry(model: str, entry: ModelEntry, life_of: LifeOf, patient: bool = False) -> WorkerEntry:
+    """`patient`: only what has finally failed counts as failed."""
     uids, failed = {}, {}
     for version, wanted in entry.versions.items():
         life = life_of(model, version, wanted)
         handed_over = life is not None and life.state is State.LOADING
         uids[version] = life.uid if life is not None and handed_over else ""
-        if life is not None and life.told_failed and not handed_over:
+        if life is not None and (life.final if patient else life.told_failed) and not handed_over:
             failed[version] = life.reason
     return WorkerEntry(uids, entry.aliases, entry.route, failed)
 
@@ -46,15 +48,22 @@ def with_failures(entry: WorkerEntry, worker: Worker) -> WorkerEntry:
 
 
 def opening_entry(
-    wanted: Wanted, model: str, newest: WorkerEntry, life_of: LifeOf, accepted_before: bool
+    wanted: Wanted, model: str, newest: WorkerEntry, life_of: LifeOf, accepted_before: bool, patient: bool = False
 ) -> WorkerEntry | None:
     """For a worker that does not accept yet. None leaves the model out."""
     if wanted.is_settled(model):
         return newest
     good = wanted.good(model)
     if good is not None and routed(good):
-        return worker_entry(model, good, life_of)
+        return worker_entry(model, good, life_of, patient)
     return None if accepted_before else newest
+
+
+def routed_lives(wanted: Wanted, model: str, life_of: LifeOf) -> Iterator[Life | None]:
+    """Of every version that serves this model, or is to."""
+    for rank, version, held in by_urgency(wanted, model):
+        if rank < UNROUTED:
+            yield life_of(model, version, held)
 
 
 def routed(entry: ModelEntry) -> list[str]:
@@ -72,7 +81,7 @@ def by_urgency(wanted: Wanted, model: str) -> Iterator[tuple[int, str, VersionEn
         yield from ((1, version, newest.versions[version]) for version in routed(newest))
     for entry in (newest, good):
         if entry is not None:
-            yield from ((2, version, held) for version, held in entry.versions.items())
+            yield from ((UNROUTED, version, held) for version, held in entry.versions.items())
 
 
 def in_effect(worker: Worker, model: str, entry: ModelEntry, life_of: LifeOf) -> bool:

@@ -35,7 +35,8 @@ class Life:
 
     @property
     def told_failed(self) -> bool:
-        """Whether the workers should stop waiting for it: finally failed, or failed again after a retry."""
+        """Whether the workers should stop waiting for it: finally failed, or failed again after a retry. Not so where
+        a new replica has nothing else (`Obedience`)."""
         return self.final or (self.attempts >= 2 and self.state is not State.LOADING)
 
 

@@ -19,6 +19,7 @@ class Times:
     trial: float = 300.0  # from a trial's start to its verdict
     patience: float = 30.0  # a trial or fetch that takes longer beside traffic gets more of the processor
     fetch: float = 3600.0  # one download
+    arrival: float = 300.0  # a new replica that can fetch nothing at all is not ready for so long
     retry: float = 1.0  # the first pause before a load or fetch is tried again; doubles
     retry_most: float = 60.0
     crash: float = 0.5  # the first pause of a crash loop; doubles

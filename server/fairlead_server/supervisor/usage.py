@@ -2,7 +2,8 @@
 
     busy      processor time of the workers by the replica's cores, or the fullest event loop, or (on a GPU) the time
               in which a worker runs a model: whichever is the most
-    queue     mean waiting time of the model that is worst off, by its SLO (100 ms where it has none)
+    queue     mean waiting time of the model that is worst off, by its SLO (100 ms where it has none). A request that
+              is run in parts waits until its first: more replicas would not make the others shorter
     refused   of all requests those that were refused or dropped for want of time or room
 
 A worker that has just started, or ended, is left out of one interval.
@@ -59,10 +60,10 @@ def between(before: Look, after: Look, cores: int, gpu: bool, slo_ms: Mapping[Ke
     spent = sum(after.processors[pid].all_s - before.processors[pid].all_s for pid in both)
     loops = max(after.processors[pid].loop_s - before.processors[pid].loop_s for pid in both)
     changes = {key: _Change.of(before.versions.get(key), counts) for key, counts in after.versions.items()}
-    running = sum(change.infer_us for change in changes.values()) / 1e6 / len(both) if gpu else 0.0
+    running = sum(change.run_us for change in changes.values()) / 1e6 / len(both) if gpu else 0.0
     busy = max(spent / cores, loops, running) / seconds
     waited = [
-        change.queue_us / change.requests / 1e3 / (slo_ms.get(key) or NO_SLO_MS)
+        change.waited_us / change.requests / 1e3 / (slo_ms.get(key) or NO_SLO_MS)
         for key, change in changes.items()
         if change.requests
     ]
@@ -97,8 +98,8 @@ class _Change:
     requests: int
     failed: int
     short: int
-    queue_us: int
-    infer_us: int
+    waited_us: int
+    run_us: int
 
     @classmethod
     def of(cls, before: VersionCounts | None, after: VersionCounts) -> _Change:
@@ -109,9 +110,14 @@ class _Change:
             requests=after.requests - (old.requests if old else 0),
             failed=max(0, sum(after.failures.values()) - sum(failed.values())),
             short=max(0, sum(after.failures.get(kind, 0) - failed.get(kind, 0) for kind in SHORTAGE)),
-            queue_us=max(0, after.queue_us - (old.queue_us if old else 0)),
-            infer_us=max(0, after.infer_us - (old.infer_us if old else 0)),
+            waited_us=max(0, _waited_us(after) - (_waited_us(old) if old else 0)),
+            run_us=max(0, after.run_us - (old.run_us if old else 0)),
         )
+
+
+def _waited_us(counts: VersionCounts) -> int:
+    """Each request once, from its arrival to its first run."""
+    return counts.queue_us - counts.later_us
 
 
 def processor_of(pid: int, proc: Path = Path("/proc")) -> Processor | None:

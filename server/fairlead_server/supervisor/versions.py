@@ -105,6 +105,12 @@ class Versions:
         for held in self._failed:
             held.life = dataclasses.replace(held.life, retry_at=0.0)
 
+    def fetch_anew(self) -> None:
+        """The sources answer again: how often something could not be fetched before says nothing any more."""
+        for held in self._every():
+            if not held.life.path and not held.life.final:
+                held.life = dataclasses.replace(held.life, attempts=0, retry_at=0.0)
+
     # what is known
 
     def life(self, model: str, version: str, entry: VersionEntry) -> Life | None:
@@ -228,7 +234,7 @@ class Versions:
         held.life = dataclasses.replace(
             held.life, path=answer.path, digest=answer.digest, bytes=answer.bytes, settings=settings, uid=uid
         )
-        self._move(held, State.WANTED, reason=held.life.reason)
+        self._move(held, State.WANTED, reason=held.life.reason, attempts=0)  # its trials are counted anew
         if self.proof(uid) is not None or self._journal.condemned(key_of(uid)):
             self._look(held)  # no trial to wait for
         else:
@@ -267,8 +273,11 @@ class Versions:
         condemned = set()
         async with self._writing:
             for key in sorted({key_of(uid) for uid in uids}):
-                if await asyncio.to_thread(self._journal.died, key, "worker", cause):
-                    condemned.add(key)
+                try:
+                    if await asyncio.to_thread(self._journal.died, key, "worker", cause):
+                        condemned.add(key)
+                except OSError as fault:  # a full disk: the other versions, and the other workers, go on
+                    log.error("death_not_noted", key=key, reason=str(fault))
         lost = []
         for held in list(self._every()) if condemned else ():
             if key_of(held.life.uid) in condemned and held.life.state is State.LOADING:

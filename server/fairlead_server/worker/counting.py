@@ -64,6 +64,8 @@ def version_counts(model: str, version: str, counts: VersionAttributes, leases: 
         batch_rows=_histogram(counts.batch_rows),
         queued_rows=counts.queued_rows,
         leases=leases,
+        run_us=counts.run_us,
+        later_us=counts.later_us,
     )
 
 

@@ -35,6 +35,7 @@ def test_args_are_the_fields_of_the_settings() -> None:
         ({**LEAST, "autoscaling": {"least": 1}}, r"args\.autoscaling: .*most"),
         ({**LEAST, "autoscaling": {"least": "one", "most": 2}}, "least is 'one'"),
         ({**LEAST, "autoscaling": {"least": 3, "most": 2}}, "from 3 to 2 replicas"),
+        ({**LEAST, "autoscaling": {"least": 1, "most": 2, "first": 3}}, "first is 3"),
         ({**LEAST, "autoscaling": {"least": 1, "most": 2, "targets": {"cpu": 1}}}, "there is no 'cpu'"),
         ({**LEAST, "autoscaling": {"least": 1, "most": 2, "targets": {"busy": 2}}}, "busy is 2"),
         ({"state_dir": "/s"}, "catalog_file or models"),
@@ -54,6 +55,18 @@ def test_replicas_by_what_they_measure() -> None:
     """What is not said of the targets has its default."""
     _, span = read({**LEAST, "autoscaling": {"least": 1, "most": 8, "targets": {"busy": 0.5}}})
     assert span == Span(1, 8, targets=Targets(busy=0.5))
+    _, span = read({**LEAST, "autoscaling": {"least": 1, "most": 8, "first": 4}})
+    assert span == Span(1, 8, first=4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray's own modules
+@pytest.mark.parametrize(("first", "told"), [(4, 4), (None, None)])
+def test_serve_is_told_with_how_many_to_begin(first: int | None, told: int | None) -> None:
+    """Where nothing is said it begins with the least, and leaves a pool that runs as it is."""
+    from fairlead_server.app.ray_pool import _number
+
+    config = _number(Span(1, 8, first=first))["autoscaling_config"]
+    assert (config.min_replicas, config.initial_replicas, config.max_replicas) == (1, told, 8)
 
 
 def test_serve_can_send_the_policy_to_its_controller() -> None:

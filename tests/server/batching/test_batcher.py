@@ -580,9 +580,25 @@ def test_counts(make: Any, x: Any, table: Any) -> None:
             counts = batcher.counts
         assert (counts.requests, counts.rows, counts.runs, counts.failures) == (2, 3, 1, {})
         assert counts.infer_us >= 2 * 10_000
+        assert counts.run_us == pytest.approx(counts.infer_us / 2, abs=2)
+        assert counts.later_us == 0
         assert counts.request_us >= counts.infer_us + counts.queue_us
         assert counts.batch_rows.counts == [0, 0, 1, *[0] * 9]
         assert sum(counts.latency.counts) == 2
         assert all(answer.compute_us >= 10_000 for answer in answers)
+
+    asyncio.run(story())
+
+
+def test_the_waiting_of_a_large_requests_later_parts_is_known(make: Any, x: Any, table: Any) -> None:
+    """Four parts one after another: the last waits for three runs, and the whole only for what was there before it."""
+
+    async def story() -> None:
+        async with make(FakeSession(delay_s=0.02), table=table, max_batch_size=2) as batcher:
+            await batcher.submit(x(1, 8), 8)
+            counts = batcher.counts
+        assert (counts.requests, counts.runs) == (1, 4)
+        assert counts.later_us >= (1 + 2 + 3) * 20_000 * 0.9
+        assert 0 <= counts.queue_us - counts.later_us < 20_000
 
     asyncio.run(story())

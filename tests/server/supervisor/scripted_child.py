@@ -5,7 +5,8 @@
 Names: `kills-trial` dies in its trial; `hangs` never ends it; `bad` fails it for good; `flaky` fails the first
 load of every worker; `landmine` is marked as running for ever; `numb` silences its worker; `blocks` does so while it
 runs on the loop, and `breaks` loses the worker's device. A source called `missing`
-cannot be fetched, one called `late` only the second time.
+cannot be fetched, one called `late` only the second time, and one that begins with `away` not while a file of that name
+lies in the state directory.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ async def fetcher(link: Link[object], arguments: Arguments) -> None:
         if message.source == "missing" or (message.source == "late" and "late" not in seen):
             seen.add(message.source)
             link.send(FetchFailed(message.id, f"there is no {message.source}", retry=message.source == "late"))
+            continue
+        if message.source.startswith("away") and os.path.exists(f"{arguments.settings.state_dir}/away"):  # noqa: ASYNC240
+            link.send(FetchFailed(message.id, "its source is away", retry=True))
             continue
         digest = message.digest or "sha256:" + hashlib.sha256(message.source.encode()).hexdigest()
         size = int(message.source.removeprefix("size-")) * MIB if message.source.startswith("size-") else 10

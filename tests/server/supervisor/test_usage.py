@@ -16,11 +16,15 @@ from fairlead_server.supervisor.usage import Look, Meter, Processor, Usage, betw
 M = ("m", "1")
 
 
-def counts(requests: int = 0, queue_us: int = 0, infer_us: int = 0, **failures: int) -> VersionCounts:
+def counts(
+    requests: int = 0, queue_us: int = 0, run_us: int = 0, batch: int = 1, later_us: int = 0, **failures: int
+) -> VersionCounts:
+    """`batch` requests share each run."""
     return VersionCounts(
-        model="m", version="1", requests=requests, failures=failures, rows=requests, runs=requests,
-        request_us=0, queue_us=queue_us, input_us=0, infer_us=infer_us, output_us=0,
+        model="m", version="1", requests=requests, failures=failures, rows=requests, runs=requests // batch,
+        request_us=0, queue_us=queue_us, input_us=0, infer_us=run_us * batch, output_us=0,
         latency=Histogram([], 0.0), batch_rows=Histogram([], 0.0), queued_rows=0, leases=0,
+        run_us=run_us, later_us=later_us,
     )  # fmt: skip
 
 
@@ -44,9 +48,16 @@ def test_a_full_event_loop_is_a_full_replica() -> None:
 def test_time_in_which_a_gpu_runs() -> None:
     """It counts where there is one; the processor waits meanwhile."""
     before = Look(0.0, {1: Processor(0.0, 0.0)}, {M: counts()})
-    after = Look(10.0, {1: Processor(1.0, 0.5)}, {M: counts(100, infer_us=8_000_000)})
+    after = Look(10.0, {1: Processor(1.0, 0.5)}, {M: counts(100, run_us=8_000_000)})
     assert usage(before, after, gpu=True) == Usage(0.8)
     assert usage(before, after) == Usage(0.05)
+
+
+def test_a_run_of_many_requests_is_one_run() -> None:
+    """Ten runs a second of 12 ms, each of 32 requests: the GPU is idle for most of the time."""
+    before = Look(0.0, {1: Processor(0.0, 0.0)}, {M: counts()})
+    after = Look(10.0, {1: Processor(0.0, 0.0)}, {M: counts(3200, run_us=1_200_000, batch=32)})
+    assert usage(before, after, gpu=True) == Usage(0.12)
 
 
 @pytest.mark.parametrize(("slo_ms", "share"), [(0.0, 0.2), (50.0, 0.4)])
@@ -55,6 +66,14 @@ def test_waiting_by_the_slo(slo_ms: float, share: float) -> None:
     before = Look(0.0, {1: Processor(0.0, 0.0)}, {M: counts(50, 1_000_000)})
     after = Look(1.0, {1: Processor(0.0, 0.0)}, {M: counts(150, 3_000_000)})
     assert usage(before, after, slo_ms=slo_ms) == Usage(0.0, queue=share)
+
+
+def test_a_large_request_waits_until_its_first_part_runs() -> None:
+    """Ten of 16 parts, each of 5 ms after the one before: their own runs are no want of replicas."""
+    later_us = 10 * sum(part * 5_000 for part in range(1, 16))
+    before = Look(0.0, {1: Processor(0.0, 0.0)}, {M: counts()})
+    after = Look(1.0, {1: Processor(0.0, 0.0)}, {M: counts(10, later_us + 10_000, later_us=later_us)})
+    assert usage(before, after) == Usage(0.0, queue=0.01)
 
 
 def test_what_was_refused() -> None:

@@ -73,3 +73,15 @@ def test_a_trial_that_cannot_be_written_down_is_tried_again(tmp_path: Path) -> N
             await ready(supervisor)
 
     asyncio.run(play())
+
+
+def test_a_death_that_cannot_be_written_down_ends_nothing_else(tmp_path: Path) -> None:
+    """It does not count; what else a worker's death asks for goes on."""
+
+    async def play() -> list[str]:
+        children: Any = (FetchedAtOnce(), Busy())
+        versions = Versions(children, Journal.open(tmp_path / "journal"), Times(), fits, lambda _model: None)
+        (tmp_path / "journal").mkdir()
+        return await versions.died_in_worker(["m:1:d:s"], "SIGSEGV")
+
+    assert asyncio.run(play()) == []
